@@ -1,0 +1,1 @@
+"""Training-free comparison methods behind the same `Method` protocol as `moca.Segmenter`."""

@@ -1,0 +1,1 @@
+"""Frozen foundation models, one file each."""

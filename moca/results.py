@@ -1,0 +1,52 @@
+"""What every method returns for one step of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from moca.media.video import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One region that makes the sound: mask (H, W) bool, score in [0, 1]."""
+
+    mask: np.ndarray
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """Masks and scores of one step, at the frame's own resolution.
+
+    mask: (H, W) bool, union of the segments. heat: (H, W) float32 in [0, 1], the score per pixel that
+    evaluation thresholds. score: the gate's score in [-1, 1], higher when some region supports the sound; NaN
+    where it was not computed. level_dbfs: RMS level of the step's audio; -inf without audio. reason: why the
+    mask is empty, None when it is not.
+    """
+
+    index: int
+    start_s: float
+    end_s: float
+    frame_s: float
+    mask: np.ndarray
+    heat: np.ndarray
+    score: float
+    level_dbfs: float
+    segments: tuple[Segment, ...] = ()
+    reason: str | None = None
+
+
+class Method(Protocol):
+    """Frames and audio in, masks and scores out; MoCA and every comparison method look like this."""
+
+    name: str
+
+    def segment_steps(self, steps: Iterable[Step]) -> Iterator[StepResult]:
+        """Yield one result per step, in order, holding no more than a few steps in memory."""
+        ...

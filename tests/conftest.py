@@ -1,0 +1,26 @@
+"""Fixtures every test may use."""
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def _shared_folder(name: str) -> Path:
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"reference material is not here ({folder.name}/ beside the checkout); users do not have it")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """Folder with golden vectors of the official models and metrics."""
+    return _shared_folder("reference")
+
+
+@pytest.fixture(scope="session")
+def media() -> Path:
+    """Folder with a few real clips."""
+    return _shared_folder("media")

@@ -1,0 +1,1 @@
+"""Weights that travel with the package: see README.md in this folder."""
