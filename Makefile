@@ -1,0 +1,29 @@
+# Every target works on a fresh machine: the virtual environment is made and filled on first use.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test check bench clean
+
+demo: $(INSTALLED)  ## segment the bundled sample; look at out/demo/report.html
+	$(BIN)/moca segment docs/sample.mp4 -o out/demo
+
+test: $(INSTALLED)  ## the whole test suite
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## lint and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(INSTALLED)  ## speed as ratios against references in the same run
+	$(BIN)/python -m benchmarks.matching
+	$(BIN)/python -m benchmarks.fscore
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info

@@ -1,0 +1,230 @@
+"""Two frozen transformer towers with adapters between their blocks.
+
+Shape legend: B batch, La audio tokens, Lv image tokens, Da audio width, Dv image width.
+
+Nothing before the first adapted image block, and nothing in the audio tower, depends on a trainable number.
+So a run is cut in three: `hear` (audio, frozen), `prefix` (image, frozen) and `suffix` (image, adapted).
+The frozen parts run once per input, keep no graph, and may be cached; only the suffix is run per (image,
+audio) pair. Cut or uncut, the numbers are the same to the last bit.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Literal, Protocol, get_args
+
+import torch
+from torch import Tensor, nn
+
+from .adaav import AdaAV, AdaAVConfig
+from .errors import AdapterError
+from .plan import Plan
+
+Reading = Literal["token", "value"]
+
+
+class Tower(Protocol):
+    """What a frozen transformer must offer. Block numbers count from 0."""
+
+    width: int
+    depth: int
+
+    def tokens(self, inputs: Tensor) -> Tensor:
+        """The stem: (B, L, D) tokens entering block 0, the class token first."""
+
+    def attend(self, block: int, x: Tensor) -> Tensor:
+        """The attention branch MHA(norm(x)), without adding x."""
+
+    def feed(self, block: int, x: Tensor) -> Tensor:
+        """The feed-forward branch MLP(norm(x)), without adding x."""
+
+    def values(self, block: int, x: Tensor) -> Tensor:
+        """The attention's value path, projected out: no mixing of tokens, no residual."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioContext:
+    """What the adapters hear of B audios: frozen audio tokens, without a graph."""
+
+    pairs: Mapping[int, tuple[Tensor, Tensor]]
+    """For every audio block of the plan: X_a entering it and Y_a after its attention, each (B, La, Da)."""
+    tokens: Tensor
+    """Tokens leaving the last audio block, (B, La, Da)."""
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def select(self, index: Tensor) -> "AudioContext":
+        """The audios at the given positions, in that order; repeats let one audio serve several images.
+
+        index: integer tensor (N,) on any device. Returns a context of N audios.
+        """
+        index = index.to(self.tokens.device)
+        return AudioContext(
+            pairs={
+                block: (x.index_select(0, index), y.index_select(0, index))
+                for block, (x, y) in self.pairs.items()
+            },
+            tokens=self.tokens.index_select(0, index),
+        )
+
+
+class AdaptedTowers(nn.Module):
+    """A frozen image tower whose planned blocks listen to a frozen audio tower.
+
+    In an adapted block (MoCA, arXiv 2403.14203, section 3.1), with one AdaAV used twice:
+
+        Y_v  = X_v + MHA(X_v) + AdaAV(X_a, X_v)
+        X_v' = Y_v + MLP(Y_v) + AdaAV(Y_a, Y_v)
+
+    Only the adapters are parameters of this module: `parameters()`, `state_dict()`, `train()` and `.to()` see
+    nothing else. The towers stay with the encoder that owns them, so move both: `encoder.to(device)` and
+    `adapted.to(device)`. A tower that is an `nn.Module` is frozen here (no gradients, evaluation mode).
+
+    image, audio: towers. plan: which blocks meet. config: adapter size. prefix_dtype: run the frozen parts
+    (`prefix`, `hear`) under autocast in this dtype, for example torch.bfloat16, and hand their results on
+    in the adapters' dtype; None leaves precision alone. generator: source of the initial values (the global
+    one if None). Raises AdapterError when the plan asks for a block that a tower does not have.
+    """
+
+    def __init__(
+        self,
+        image: Tower,
+        audio: Tower,
+        plan: Plan,
+        config: AdaAVConfig | None = None,
+        *,
+        prefix_dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+    ):
+        super().__init__()
+        plan.check(image.depth, audio.depth)
+        self.plan = plan
+        self.config = config or AdaAVConfig()
+        self.prefix_dtype = prefix_dtype
+        self.adapters_on = True
+        self._towers = (image, audio)  # a plain tuple: nn.Module does not register what is inside
+        self._heard_by = dict(zip(plan.image_blocks, plan.audio_blocks, strict=True))
+        self.adapters = nn.ModuleDict(
+            {
+                str(block): AdaAV(
+                    image.width,
+                    audio.width,
+                    self.config.bottleneck,
+                    self.config.latents,
+                    generator=generator,
+                )
+                for block in plan.image_blocks
+            }
+        )
+        for tower in self._towers:
+            if isinstance(tower, nn.Module):
+                tower.requires_grad_(False).eval()
+
+    @property
+    def image(self) -> Tower:
+        return self._towers[0]
+
+    @property
+    def audio(self) -> Tower:
+        return self._towers[1]
+
+    @torch.no_grad()
+    def hear(self, mels: Tensor) -> AudioContext:
+        """Run the audio tower. mels: its input for B audios. Returns their context, without a graph."""
+        wanted = set(self.plan.audio_blocks)
+        pairs = {}
+        with self._frozen_precision(mels):
+            x = self.audio.tokens(mels)
+            for block in range(self.audio.depth):
+                y = x + self.audio.attend(block, x)
+                if block in wanted:
+                    pairs[block] = (self._hand_on(x), self._hand_on(y))
+                x = y + self.audio.feed(block, y)
+        return AudioContext(pairs=pairs, tokens=self._hand_on(x))
+
+    @torch.no_grad()
+    def prefix(self, pixels: Tensor) -> Tensor:
+        """Run the image tower up to its first adapted block. pixels: the tower's input for B images.
+
+        Returns the tokens (B, Lv, Dv) that enter that block, without a graph. With the first block adapted,
+        this is the stem alone.
+        """
+        with self._frozen_precision(pixels):
+            x = self.image.tokens(pixels)
+            for block in range(self.plan.image_blocks[0]):
+                x = self._plain_block(block, x)
+        return self._hand_on(x)
+
+    def suffix(self, tokens: Tensor, context: AudioContext, *, reading: Reading = "token") -> Tensor:
+        """Run the image tower from its first adapted block to its end; differentiable in the adapters only.
+
+        tokens: (B, Lv, Dv) from `prefix`. context: B audios, one per image (see `AudioContext.select`).
+        reading: "token" returns the tokens leaving the last block. "value" returns that block's value path
+        without its residual and without its MLP, plus its adapter if it has one: values(X_v) + AdaAV(X_a,
+        X_v), the reading by which MaskCLIP (arXiv 2112.01071) takes dense features from an image-level
+        encoder. Returns (B, Lv, Dv). Raises AdapterError for another reading or another number of audios.
+        """
+        if reading not in get_args(Reading):
+            raise AdapterError(f'reading must be "token" or "value", got {reading!r}; choose one of them.')
+        if len(tokens) != len(context):
+            raise AdapterError(
+                f"every image needs one audio, got {len(tokens)} images and {len(context)} audios; "
+                "repeat or pick audios with context.select(index)."
+            )
+        last = self.image.depth - 1
+        x = tokens
+        for block in range(self.plan.image_blocks[0], last):
+            x = self._block(block, x, context)
+        if reading == "token":
+            return self._block(last, x, context)
+        values = self.image.values(last, x)
+        if not self._is_adapted(last):
+            return values
+        return values + self.adapters[str(last)](context.pairs[self._heard_by[last]][0], x)
+
+    def forward(self, pixels: Tensor, mels: Tensor, *, reading: Reading = "token") -> Tensor:
+        """suffix(prefix(pixels), hear(mels)): image tokens (B, Lv, Dv), each image with its own audio."""
+        return self.suffix(self.prefix(pixels), self.hear(mels), reading=reading)
+
+    def _is_adapted(self, block: int) -> bool:
+        return self.adapters_on and block in self._heard_by
+
+    def _block(self, block: int, x: Tensor, context: AudioContext) -> Tensor:
+        if not self._is_adapted(block):
+            return self._plain_block(block, x)
+        adapter = self.adapters[str(block)]
+        audio_x, audio_y = context.pairs[self._heard_by[block]]
+        # The adapter is added last: an exact zero then leaves the frozen sum's bits as they are.
+        y = x + self.image.attend(block, x) + adapter(audio_x, x)
+        return y + self.image.feed(block, y) + adapter(audio_y, y)
+
+    def _plain_block(self, block: int, x: Tensor) -> Tensor:
+        y = x + self.image.attend(block, x)
+        return y + self.image.feed(block, y)
+
+    def _frozen_precision(self, inputs: Tensor):
+        if self.prefix_dtype is None:
+            return nullcontext()
+        return torch.autocast(inputs.device.type, dtype=self.prefix_dtype)
+
+    def _hand_on(self, tokens: Tensor) -> Tensor:
+        if self.prefix_dtype is None:
+            return tokens
+        return tokens.to(next(self.parameters()).dtype)
+
+
+@contextmanager
+def adapters_off(towers: AdaptedTowers) -> Iterator[AdaptedTowers]:
+    """Inside the block, `towers` computes exactly what its frozen encoder computes; then restores itself."""
+    before = towers.adapters_on
+    towers.adapters_on = False
+    try:
+        yield towers
+    finally:
+        towers.adapters_on = before
+
+
+def count_trainable(towers: nn.Module) -> int:
+    """Number of parameters that an optimiser would change."""
+    return sum(parameter.numel() for parameter in towers.parameters() if parameter.requires_grad)

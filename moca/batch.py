@@ -1,0 +1,109 @@
+"""Many videos: which ones, where each one's outputs go, what failed."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from moca.errors import InputError
+from moca.outputs import OutputConfig, Summary, segment_file
+from moca.segmenter import Segmenter
+
+VIDEO_SUFFIXES = frozenset(
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+)
+
+
+@dataclass
+class BatchOutcome:
+    """What became of every input: finished ones with their summary, failed ones with the reason."""
+
+    done: dict[Path, Summary] = field(default_factory=dict)
+    failed: dict[Path, str] = field(default_factory=dict)
+
+
+def collect_videos(inputs: Sequence[Path]) -> list[Path]:
+    """Files as given, and every video file below a given folder, sorted; each once.
+
+    Raises InputError for an input that does not exist, or a folder without a single video file.
+    """
+    found: dict[Path, None] = {}
+    for given in inputs:
+        if given.is_dir():
+            inside = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+            inside = [path for path in inside if path.is_file() and not path.name.startswith(".")]
+            if not inside:
+                raise InputError(
+                    f"folder {given} must hold at least one video file ({', '.join(sorted(VIDEO_SUFFIXES))}), has none."
+                )
+            found.update(dict.fromkeys(inside))
+        elif given.exists():
+            found[given] = None
+        else:
+            raise InputError(f"{given} does not exist; give a video file or a folder of videos.")
+    return list(found)
+
+
+def output_folders(videos: Sequence[Path], inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """Where each video's outputs go: out itself for one file, else a folder in out named after the video.
+
+    Below a given folder the tree is kept. Two videos that would share a folder are told apart by their suffix.
+    """
+    if len(inputs) == 1 and not inputs[0].is_dir():
+        return {videos[0]: out}
+    folders: dict[Path, Path] = {}
+    for video in videos:
+        root = next((given for given in inputs if given.is_dir() and video.is_relative_to(given)), video.parent)
+        relative = video.relative_to(root)
+        folder = out / relative.with_suffix("")
+        if folder in folders.values():
+            folder = out / relative.with_name(relative.name.replace(".", "_"))
+        count = 2
+        while folder in folders.values():
+            folder, count = folder.with_name(f"{folder.name}_{count}"), count + 1
+        folders[video] = folder
+    return folders
+
+
+def segment_many(
+    segmenter: Segmenter,
+    inputs: Sequence[Path],
+    out: Path,
+    config: OutputConfig,
+    *,
+    overwrite: bool = False,
+    on_file: Callable[[Path], Callable[[str, float], None]] = lambda path: lambda stage, share: None,
+) -> BatchOutcome:
+    """Segment every video; one that fails is noted in out/failures.csv and the rest go on.
+
+    Finished videos with the same settings are not done again. on_file(path) gives the progress callback of a
+    file. Run again after mending a video and its line disappears from failures.csv.
+    """
+    videos = collect_videos(inputs)
+    outcome = BatchOutcome()
+    for video, target in output_folders(videos, inputs, out).items():
+        progress = on_file(video)
+        try:
+            outcome.done[video] = segment_file(
+                segmenter, video, target, config, overwrite=overwrite, progress=progress
+            )
+        except InputError as error:
+            outcome.failed[video] = str(error)
+        _write_failures(out / "failures.csv", outcome.failed)
+    return outcome
+
+
+def _write_failures(path: Path, failed: dict[Path, str]) -> None:
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["video", "error"])
+        writer.writerows((str(video), reason) for video, reason in failed.items())
+    os.replace(partial, path)

@@ -1,0 +1,246 @@
+"""The command line: one function per command, errors as one line with exit code 2."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from moca.errors import InputError
+from moca.version import __version__
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which pixels in this video make the sound.",
+)
+out_console = Console(highlight=False, soft_wrap=True)
+error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+# Typer brings its own copy of click or uses the installed one; either way this is the base of its usage errors.
+UsageProblem = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+
+def main() -> None:
+    """Entry point: every user error is one line on stderr and exit code 2; Ctrl-C is 130."""
+    warnings.showwarning = _show_warning
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except UsageProblem as error:
+        _fail(error.format_message())
+    except (InputError, _adapter_error()) as error:
+        _fail(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        error_console.print("interrupted: nothing half-written was left; run the same command to go on")
+        sys.exit(130)
+
+
+def _adapter_error() -> type[Exception]:
+    from adapters.errors import AdapterError
+
+    return AdapterError
+
+
+def _fail(message: str) -> None:
+    error_console.print(f"error: {' '.join(message.split())}", markup=False)
+    sys.exit(2)
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, UserWarning):
+        error_console.print(f"warning: {' '.join(str(message).split())}", markup=False)
+
+
+def _progress(description: str = "{task.description}") -> Progress:
+    columns = (TextColumn(description), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=error_console)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Which pixels in this video make the sound."""
+    if show:
+        out_console.print(f"moca-avs {__version__}")
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        out_console.print(context.get_help(), markup=False)
+        raise typer.Exit(2)
+
+
+@app.command()
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(help="Video files, or folders of videos.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
+    model: Annotated[str, typer.Option(help='"mini", "huge", or the folder of a training run.')] = "mini",
+    adapters: Annotated[Path | None, typer.Option(help="Adapters to use instead of the model's own.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen encoder alone, without adapters.")] = False,
+    weights: Annotated[str, typer.Option(help="trained, or random: the architecture alone.")] = "trained",
+    steps_per_s: Annotated[float, typer.Option("--steps-per-second", help="Frames looked at per second.")] = 1.0,
+    clusters: Annotated[int | None, typer.Option(help="k of the cosine k-means.")] = None,
+    sounding: Annotated[str | None, typer.Option(help="Which clusters sound: best, ratio or otsu.")] = None,
+    gate: Annotated[float | None, typer.Option(help="Smallest score at which a region sounds.")] = None,
+    silence_dbfs: Annotated[float | None, typer.Option(help="Level below which a step is silent.")] = None,
+    video_stream: Annotated[int | None, typer.Option(help="Video stream index.")] = None,
+    audio_stream: Annotated[int | None, typer.Option(help="Audio stream index.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
+    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace runs with other settings.")] = False,
+) -> int:
+    """Mask what sounds: masks/*.png, segments.json, overlay.mp4 and report.html for every video."""
+    from moca.batch import collect_videos, segment_many
+    from moca.media import probe
+    from moca.outputs import OutputConfig
+    from moca.segmenter import Segmenter
+
+    chosen = {"clusters": clusters, "sounding": sounding, "gate": gate, "silence_dbfs": silence_dbfs}
+    chosen = {name: value for name, value in chosen.items() if value is not None}
+    config = OutputConfig(
+        steps_per_s=steps_per_s, video_stream=video_stream, audio_stream=audio_stream, overlay=overlay, report=report
+    )
+    single = len(inputs) == 1 and not inputs[0].is_dir()
+    collect_videos(inputs)
+    if single:
+        probe(inputs[0], video_stream=video_stream, audio_stream=audio_stream)  # refuse before loading a model
+    if frozen and adapters is not None:
+        raise InputError("--frozen and --adapters exclude each other; give one of them.")
+    segmenter = Segmenter.load(
+        model,
+        adapters=None if frozen else (adapters or "default"),
+        weights=weights,
+        device=_device(device),
+        **chosen,
+    )
+    if segmenter.pipeline.notice:
+        error_console.print(f"note: {segmenter.pipeline.notice}", markup=False)
+    with _progress() as progress:
+        outcome = segment_many(
+            segmenter, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
+        )
+    if single and outcome.failed:
+        raise InputError(next(iter(outcome.failed.values())))
+    return _tell(outcome, out, single)
+
+
+def _bar(progress: Progress, path: Path):
+    task = progress.add_task(path.name, total=1.0)
+
+    def update(stage: str, share: float) -> None:
+        progress.update(task, completed=share, description=f"{path.name}: {stage}")
+
+    return update
+
+
+def _tell(outcome, out: Path, single: bool) -> int:
+    for path, summary in outcome.done.items():
+        again = " (finished before, not done again)" if summary.reused else ""
+        out_console.print(f"{path}: {summary.sounding} of {summary.steps} steps have a mask{again}", markup=False)
+    for path, reason in outcome.failed.items():
+        error_console.print(f"failed: {path}: {reason}", markup=False)
+    if outcome.failed:
+        total = len(outcome.failed) + len(outcome.done)
+        error_console.print(f"error: {len(outcome.failed)} of {total} videos failed; see {out / 'failures.csv'}")
+        return 2
+    where = out / "report.html" if single else out
+    out_console.print(f"written: {where}", markup=False)
+    return 0
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise InputError(f"device must be auto, cpu, cuda or cuda:N and present, got {name}; try --device cpu.") from None
+    return name
+
+
+@app.command()
+def evaluate(
+    root: Annotated[Path, typer.Argument(help="AVSBench's folder, or a stage's.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for results.md, .csv and .json.")],
+    subset: Annotated[str, typer.Option(help="s4 or ms3.")] = "s4",
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    method: Annotated[str, typer.Option(help="moca.")] = "moca",
+    model: Annotated[str, typer.Option(help='"mini", "huge", or the folder of a training run.')] = "mini",
+    adapters: Annotated[Path | None, typer.Option(help="Adapters to use instead of the model's own.")] = None,
+    controls: Annotated[bool, typer.Option(help="Also muted, with swapped sound, and frozen.")] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Score a method on a data set: AVSBench's mIoU and F, a batch-free F, and the controls."""
+    from moca.data.avsbench import read_avsbench
+    from moca.evaluation import evaluate as run
+    from moca.evaluation import write_results
+    from moca.segmenter import Segmenter
+
+    if method != "moca":
+        raise InputError(f"method must be moca, got {method!r}.")
+    clips = read_avsbench(root, subset=subset, split=split)
+    place = _device(device)
+    segmenter = Segmenter.load(model, adapters=adapters or "default", device=place)
+    variants = {"frozen encoder": Segmenter.load(model, adapters=None, device=place)} if controls else {}
+    with _progress() as progress:
+        task = progress.add_task(f"{subset} {split}", total=None)
+        result = run(
+            segmenter,
+            clips,
+            controls=("muted", "swapped") if controls else (),
+            variants=variants,
+            cache=out / "clips",
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    _, table, _ = write_results(out, {f"{method} ({segmenter.pipeline.name}), {subset} {split}": result})
+    out_console.print(table.read_text(), markup=False)
+    out_console.print(f"written: {table}", markup=False)
+
+
+@app.command()
+def stage(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
+    s4: Annotated[str, typer.Option(help="S4 clips: train,val,test.")] = "40,10,20",
+    ms3: Annotated[str, typer.Option(help="MS3 clips: train,val,test.")] = "20,10,20",
+    size: Annotated[int, typer.Option(help="Side of the square frame in pixels.")] = 224,
+    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes that draw.")] = 1,
+) -> None:
+    """Write Soundstage, the procedural world with exact masks, in AVSBench's own layout."""
+    from moca.stage import write_stage
+
+    with _progress() as progress:
+        task = progress.add_task("drawing", total=None)
+        write_stage(
+            out,
+            s4=_counts("--s4", s4),
+            ms3=_counts("--ms3", ms3),
+            seed=seed,
+            size=size,
+            workers=workers,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    out_console.print(f"written: {out}", markup=False)
+
+
+def _counts(name: str, text: str) -> tuple[int, int, int]:
+    try:
+        train, val, test = (int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{name} must be three whole numbers train,val,test, got {text!r}; e.g. 40,10,20.") from None
+    return train, val, test
+
+
+@app.command()
+def doctor() -> int:
+    """What is installed, which weights are here, which device, and what results may be used for."""
+    from moca.doctor import report
+
+    return 0 if report(out_console) else 1

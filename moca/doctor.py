@@ -1,0 +1,88 @@
+"""What is installed, which weights are here, which device, and what results may be used for."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import shutil
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from moca.foundation.zoo import HUGE_FILE, HUGE_LICENCE, bundled_weights, weights_home
+from moca.version import __version__
+
+CORE = (
+    "torch numpy scipy av faiss-cpu scikit-learn opencv-python-headless pillow transformers accelerate safetensors "
+    "huggingface_hub pooch rich typer"
+).split()
+EXTRAS = {"notebooks": "nbclient", "app": "gradio", "dev": "pytest", "upstream": "segment-anything", "gpu": "faiss-gpu-cu12"}
+
+
+def packages() -> dict[str, str | None]:
+    """Installed version of every core package, None where it is missing."""
+    return {name: _version(name) for name in CORE}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def device_line() -> str:
+    """The device `--device auto` takes, with its memory."""
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return f"cuda: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    return f"cpu: {torch.get_num_threads()} threads, {_memory_gib()} GiB of memory"
+
+
+def _memory_gib() -> str:
+    try:
+        with open("/proc/meminfo") as stream:
+            return f"{int(stream.readline().split()[1]) / 2**20:.0f}"
+    except OSError:
+        return "an unknown number of"
+
+
+def models() -> list[tuple[str, str, str, str]]:
+    """(name, state, where, what its results may be used for) of every model."""
+    mini, huge = bundled_weights() / "mini", weights_home() / HUGE_FILE
+    return [
+        _model("mini", mini / "imagebind" / "model.safetensors", "Apache-2.0; knows only Soundstage's classes"),
+        _model("huge", huge, HUGE_LICENCE),
+    ]
+
+
+def _model(name: str, path: Path, licence: str) -> tuple[str, str, str, str]:
+    state = f"here, {path.stat().st_size / 1e6:,.1f} MB" if path.is_file() else "not here"
+    return name, state, str(path), licence
+
+
+def report(console: Console) -> bool:
+    """Print everything; returns whether `moca segment` can run with the bundled model."""
+    missing = [name for name, version in packages().items() if version is None]
+    console.print(f"moca-avs {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    console.print(f"device: {device_line()}")
+    console.print("packages: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in packages().items()))
+    extras = ", ".join(f"{extra} {'yes' if _version(name) else 'no'}" for extra, name in EXTRAS.items())
+    console.print(f"extras: {extras}")
+    table = Table("model", "weights", "path", "licence of its results", title="Models", title_justify="left")
+    for row in models():
+        table.add_row(*row)
+    console.print(table)
+    free = shutil.disk_usage(_existing(weights_home())).free / 1e9
+    console.print(f"fetched weights live in {weights_home()} ({free:.0f} GB free; move it with MOCA_WEIGHTS)")
+    ready = not missing and models()[0][1] != "not here"
+    console.print("ready: moca segment runs with --model mini" if ready else f"not ready: missing {missing or 'mini weights'}")
+    return ready
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

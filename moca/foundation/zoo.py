@@ -1,0 +1,186 @@
+"""Names to models: "mini", "huge", or a folder that a training run wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+import moca.weights
+from adapters import AdaAVConfig, AdaptedTowers, fingerprint, load_adapters, make_plan, read_record
+from moca.errors import InputError
+from moca.foundation.imagebind import ImageBind, ImageBindConfig, random_imagebind
+from moca.foundation.checkpoints import load_imagebind
+from moca.segmenting import SegmentConfig
+
+PIPELINE_FORMAT = 1
+MODELS = ("mini", "huge")
+HUGE_FILE = "imagebind_huge.pth"
+HUGE_LICENCE = "CC BY-NC-SA 4.0 (ImageBind): research only, no commercial use, share alike"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A model ready to segment with.
+
+    name: as asked for. encoder: frozen ImageBind. towers: its towers with the adapters between the blocks.
+    adapted: whether trained adapters were loaded (False: the frozen encoder alone). segment: settings, with
+    the gate calibrated for this model. licence: what may be done with the results. notice: what a user must
+    know before believing them, or None. fingerprints: of the encoder and the adapters.
+    """
+
+    name: str
+    encoder: ImageBind
+    towers: AdaptedTowers
+    adapted: bool
+    segment: SegmentConfig
+    licence: str
+    notice: str | None = None
+    fingerprints: dict[str, str] = field(default_factory=dict)
+
+
+def weights_home() -> Path:
+    """Folder where fetched weights are kept: $MOCA_WEIGHTS, or moca-avs in the user's cache folder."""
+    if os.environ.get("MOCA_WEIGHTS"):
+        return Path(os.environ["MOCA_WEIGHTS"])
+    import pooch
+
+    return Path(pooch.os_cache("moca-avs"))
+
+
+def bundled_weights() -> Path:
+    """Folder with the small weights that travel with the package."""
+    return Path(moca.weights.__file__).parent
+
+
+def load_pipeline(
+    model: str | Path = "mini",
+    *,
+    adapters: str | Path | None = "default",
+    weights: str = "trained",
+    seed: int = 0,
+    device: str | torch.device = "cpu",
+) -> Pipeline:
+    """Build a pipeline.
+
+    model: "mini" (bundled), "huge" (ImageBind-Huge, from weights_home()), or a folder with a pipeline.json.
+    adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in that
+    folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
+    Raises InputError, in one line, for a model that is not there or adapters of another encoder.
+    """
+    if weights not in ("trained", "random"):
+        raise InputError(f"weights must be trained or random, got {weights!r}.")
+    folder = bundled_weights() / "mini" if str(model) == "mini" else Path(model)
+    if weights == "random":
+        return _random_pipeline(str(model), seed, device)
+    if str(model) == "huge":
+        return _huge_pipeline(adapters, device)
+    card = _read_card(folder, str(model))
+    encoder = load_imagebind(_encoder_path(card, folder)).to(device)
+    chosen = adapters
+    if adapters == "default":
+        chosen = folder / card["adapters"] if card.get("adapters") else None
+    towers, prints, extra = _towers(encoder, chosen, device)
+    calibration = extra.get("segment") or card.get("frozen_segment", {})
+    return Pipeline(
+        name=card["name"],
+        encoder=encoder,
+        towers=towers,
+        adapted=chosen is not None,
+        segment=SegmentConfig(**calibration),
+        licence=card["licence"],
+        notice=card.get("notice"),
+        fingerprints=prints,
+    )
+
+
+def _read_card(folder: Path, asked: str) -> dict:
+    path = folder / "pipeline.json"
+    if not path.is_file():
+        known = ", ".join(MODELS)
+        raise InputError(
+            f"model must be {known} or a folder with a pipeline.json, got {asked}; train one with moca train."
+        )
+    try:
+        card = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}); restore it or train again.") from None
+    if not isinstance(card, dict) or card.get("format") != PIPELINE_FORMAT:
+        found = card.get("format") if isinstance(card, dict) else None
+        raise InputError(
+            f"{path} must have format {PIPELINE_FORMAT}, got {found}; use the version that wrote it."
+        )
+    return card
+
+
+def _encoder_path(card: dict, folder: Path) -> Path:
+    if card["encoder"] == "mini":
+        return bundled_weights() / "mini" / "imagebind"
+    return folder / card["encoder"]
+
+
+def _towers(
+    encoder: ImageBind, adapters: str | Path | None, device: str | torch.device
+) -> tuple[AdaptedTowers, dict[str, str], dict]:
+    prints = {"encoder": fingerprint(encoder.state_dict())}
+    if adapters is None:
+        return frozen_towers(encoder).to(device), prints, {}
+    towers = load_adapters(adapters, encoder.image_tower, encoder.audio_tower, prints["encoder"]).to(device)
+    prints["adapters"] = fingerprint(towers.state_dict())
+    return towers, prints, read_record(adapters).extra
+
+
+def frozen_towers(encoder: ImageBind, *, placement: str = "last", blocks: int | None = None) -> AdaptedTowers:
+    """Towers with fresh adapters, whose zero exit leaves the encoder exactly as it is.
+
+    blocks: number of adapted blocks; None takes the paper's 6, or two thirds of a shallower image trunk.
+    """
+    image, audio = encoder.image_tower, encoder.audio_tower
+    count = min(6, max(1, (2 * image.depth) // 3)) if blocks is None else blocks
+    plan = make_plan(placement, count, image.depth, audio.depth)
+    bottleneck = 64 if image.width >= 512 else 32
+    return AdaptedTowers(image, audio, plan, AdaAVConfig(bottleneck=bottleneck, latents=bottleneck // 2))
+
+
+def _random_pipeline(model: str, seed: int, device: str | torch.device) -> Pipeline:
+    if model not in MODELS:
+        raise InputError(f"random weights are for {' and '.join(MODELS)}, got {model}.")
+    config = ImageBindConfig.huge() if model == "huge" else ImageBindConfig.mini()
+    encoder = random_imagebind(config, seed=seed).to(device)
+    return Pipeline(
+        name=model,
+        encoder=encoder,
+        towers=frozen_towers(encoder).to(device),
+        adapted=False,
+        segment=SegmentConfig(gate=-1.0, heat_low=-1.0),
+        licence="none: untrained weights",
+        notice="The weights are random: the masks mean nothing.",
+        fingerprints={"encoder": fingerprint(encoder.state_dict())},
+    )
+
+
+def _huge_pipeline(adapters: str | Path | None, device: str | torch.device) -> Pipeline:
+    path = weights_home() / HUGE_FILE
+    if not path.is_file():
+        raise InputError(
+            f"model huge needs {HUGE_FILE} (4.8 GB, licence CC BY-NC-SA 4.0) in {path.parent}, which has no such "
+            "file; download it from https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth, or use --model mini."
+        )
+    encoder = load_imagebind(path, ImageBindConfig.huge()).to(device)
+    towers, prints, extra = _towers(encoder, None if adapters == "default" else adapters, device)
+    segment = SegmentConfig(**extra["segment"]) if extra.get("segment") else SegmentConfig()
+    return Pipeline(
+        name="huge",
+        encoder=encoder,
+        towers=towers,
+        adapted=adapters not in (None, "default"),
+        segment=segment,
+        licence=HUGE_LICENCE,
+        notice=None
+        if extra.get("segment")
+        else "The gate is not calibrated for this model: only silence closes it.",
+        fingerprints=prints,
+    )

@@ -1,0 +1,182 @@
+"""Opening a video file, choosing its streams, decoding them; one line for everything that can be wrong."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from moca.errors import InputError
+
+GIVE_A_VIDEO = "give a video file such as mp4, mkv, webm, mov or avi."
+# libav "plays" text as ANSI art and single pictures as one-frame films; neither is a video to segment.
+_TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What a video file says about itself.
+
+    width, height: size in pixels as shown, after rotation. rate_hz: average frames per second, None when the
+    file does not say. duration_s: declared length of the video stream (else of the file), None when not
+    declared. rotation_deg: clockwise turn from the stored to the shown picture, 0, 90, 180 or 270.
+    video_stream, audio_stream: the chosen indices into the file's streams (audio None without sound);
+    video_streams, audio_streams: all that could be chosen. sample_rate_hz, channels: of the chosen audio.
+    """
+
+    path: Path
+    width: int
+    height: int
+    rate_hz: float | None
+    duration_s: float | None
+    rotation_deg: int
+    video_stream: int
+    audio_stream: int | None
+    video_streams: tuple[int, ...]
+    audio_streams: tuple[int, ...]
+    sample_rate_hz: int | None
+    channels: int | None
+
+
+def open_container(path: str | Path):
+    """Open a media file for reading. Returns an av InputContainer (a context manager).
+
+    Raises InputError for a missing, empty or unreadable file, a folder, a text file or a single picture.
+    libav's own log stays off (PyAV's default); its reason is quoted in the message.
+    """
+    import av
+
+    file = Path(path)
+    if file.is_dir():
+        raise InputError(f"{path} is a folder, not a video; {GIVE_A_VIDEO}")
+    if not file.exists():
+        raise InputError(f"{path} does not exist; {GIVE_A_VIDEO}")
+    if file.is_file() and file.stat().st_size == 0:
+        raise InputError(f"{path} is empty (0 bytes); {GIVE_A_VIDEO}")
+    try:
+        # "file:" keeps a name with a colon or a percent sign from being read as an address or a pattern.
+        container = av.open(f"file:{path}", metadata_errors="replace")
+    except (av.FFmpegError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} is not a video that can be read ({reason}); {GIVE_A_VIDEO}") from error
+    name = container.format.name
+    if name in _TEXT_FORMATS or name == "image2" or name.endswith("_pipe"):
+        container.close()
+        kind = "text" if name in _TEXT_FORMATS else "a picture"
+        raise InputError(f"{path} is {kind}, not a video; {GIVE_A_VIDEO}")
+    return container
+
+
+def video_streams(container) -> list:
+    """The streams that hold moving pictures: not cover art, not thumbnails, and with a decoder here."""
+    from av.stream import Disposition
+
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [s for s in container.streams.video if s.codec_context is not None and not s.disposition & still]
+
+
+def audio_streams(container) -> list:
+    """The streams that hold sound, with a decoder here."""
+    return [s for s in container.streams.audio if s.codec_context is not None]
+
+
+def choose_video(container, path: str | Path, index: int | None = None):
+    """The video stream with this index, or the best: marked default, then most pixels, then first.
+
+    Raises InputError where there is none, or none with this index.
+    """
+    from av.stream import Disposition
+
+    streams = video_streams(container)
+    if not streams:
+        found = "only audio" if container.streams.audio else "nothing that shows moving pictures"
+        raise InputError(f"{path} has no video stream, {found}; {GIVE_A_VIDEO}")
+    if index is not None:
+        return _with_index(streams, path, "video", index)
+    return max(
+        streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index)
+    )
+
+
+def choose_audio(container, path: str | Path, index: int | None = None):
+    """The audio stream with this index, or the best: marked default, no commentary, then first.
+
+    None where the file has no sound and no index is asked for. Raises InputError for an index it lacks.
+    """
+    from av.stream import Disposition
+
+    aside = Disposition.comment | Disposition.visual_impaired | Disposition.descriptions
+    streams = audio_streams(container)
+    if index is not None:
+        return _with_index(streams, path, "audio", index)
+    return max(
+        streams,
+        key=lambda s: (not s.disposition & aside, bool(s.disposition & Disposition.default), -s.index),
+        default=None,
+    )
+
+
+def _with_index(streams: list, path: str | Path, kind: str, index: int):
+    for stream in streams:
+        if stream.index == index:
+            return stream
+    if not streams:
+        raise InputError(f"{path} has no {kind} stream at all, got {kind}_stream {index}; leave it out.")
+    choices = ", ".join(str(stream.index) for stream in streams)
+    raise InputError(f"{path} has no {kind} stream {index}; choose one of {choices}.")
+
+
+def frame_rate(stream) -> Fraction | None:
+    """Average frames per second of a video stream, None when the file does not say."""
+    return stream.average_rate or stream.guessed_rate or None
+
+
+def packets(container, *streams) -> Iterator:
+    """Packets of these streams; a file that breaks off ends them, as its end would."""
+    import av
+    from av.stream import Discard
+
+    wanted = {stream.index for stream in streams}
+    for stream in container.streams:
+        if stream.index not in wanted:
+            stream.discard = Discard.all  # formats with an index then do not even read it
+    source = container.demux(*streams)
+    while True:
+        try:
+            packet = next(source, None)
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            return
+        if packet is None:
+            return
+        yield packet
+
+
+class Decoded:
+    """Decoded frames of one stream, in order; damaged packets are passed over, as players do.
+
+    reason: what libav said of the last damaged packet, None while there was none.
+    """
+
+    def __init__(self, container, stream) -> None:
+        self.container, self.stream = container, stream
+        self.reason: str | None = None
+
+    def __iter__(self) -> Iterator:
+        for packet in packets(self.container, self.stream):
+            if packet.size:  # the demuxer's own flush packets are empty, and missing from a broken file
+                yield from self._decode(packet)
+        yield from self._decode(None)
+
+    def _decode(self, packet) -> list:
+        import av
+
+        try:
+            return self.stream.decode(packet)
+        except MemoryError:
+            raise
+        except EOFError:
+            return []
+        except av.FFmpegError as error:
+            self.reason = error.strerror
+            return []

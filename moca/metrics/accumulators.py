@@ -1,0 +1,184 @@
+"""Sums per video, and the table row they make: AVSBench's conventions next to ones without its quirks.
+
+A video's sums do not depend on the other videos, so they can be computed anywhere, stored, and merged; only
+`AVSBenchScores.compute` puts them into batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from moca.errors import InputError
+from moca.metrics.segmentation import THRESHOLDS, frame_f, frame_iou, frame_iou_plain, threshold_curves
+
+BATCH_VIDEOS = (1, 4)
+"""Videos per test batch: the official scripts' argparse default and the value in their shipped test.sh."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoScores:
+    """Sums over the annotated frames of one video, enough for every metric in `AVSBenchScores.compute`."""
+
+    frames: int
+    """Annotated frames."""
+    sounding: int
+    """Frames among them whose ground truth is not empty."""
+    iou: float
+    """Sum of the official IoU over all frames."""
+    iou_plain: float
+    """Sum of the usual IoU over all frames."""
+    f_mask: float
+    """Sum of the hard mask's F over the sounding frames."""
+    false_area: float
+    """Sum of the predicted fraction of the picture over the frames that are not sounding."""
+    mask_area: float
+    """Sum of the predicted fraction of the picture over all frames."""
+    f_curve: tuple[float, ...]
+    """Sum of the F curve over the sounding frames, one value per official threshold."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.sounding <= self.frames or len(self.f_curve) != len(THRESHOLDS):
+            raise InputError(
+                f"a video's scores need 0 <= sounding <= frames and {len(THRESHOLDS)} curve values, got "
+                f"{self.sounding}, {self.frames} and {len(self.f_curve)}; score the video again."
+            )
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON-able dict; floats survive the round trip bit for bit."""
+        return asdict(self) | {"f_curve": list(self.f_curve)}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, object]) -> VideoScores:
+        """The inverse of `to_json`; raises InputError for missing or unknown keys."""
+        names = {field.name for field in fields(cls)}
+        if set(stored) != names:
+            raise InputError(
+                f"a video's scores have the keys {sorted(names)}, got {sorted(stored)}; score it again."
+            )
+        return cls(**{**stored, "f_curve": tuple(stored["f_curve"])})
+
+
+def score_video(masks: np.ndarray, heats: np.ndarray, truth: np.ndarray) -> VideoScores:
+    """Scores of one video from its annotated frames.
+
+    masks: (N, H, W) bool, the decision: every IoU, the mask's F and the false areas come from it. heats:
+    (N, H, W) in [0, 1]: the threshold sweep of F comes from it. truth: (N, H, W), non-zero where it sounds.
+    """
+    curves = threshold_curves(heats, truth)
+    sounding, areas = curves.sounding, np.asarray(masks).mean((1, 2))
+    return VideoScores(
+        frames=len(sounding),
+        sounding=int(sounding.sum()),
+        iou=float(frame_iou(masks, truth).sum()),
+        iou_plain=float(frame_iou_plain(masks, truth).sum()),
+        f_mask=float(frame_f(masks, truth)[sounding].sum()),
+        false_area=float(areas[~sounding].sum()),
+        mask_area=float(areas.sum()),
+        f_curve=tuple(curves.f.sum(axis=0).tolist()),
+    )
+
+
+class AVSBenchScores:
+    """Collects videos and gives all numbers at once.
+
+    Videos are kept by their place in the test set: batches are cut in that order, so shards that give each
+    video its place (`index`) merge into exactly the serial result, whatever order they finish in.
+
+    >>> import numpy as np
+    >>> truth = np.zeros((5, 4, 4), bool); truth[:, :2] = True
+    >>> scores = AVSBenchScores()
+    >>> scores.update(truth, truth.astype(np.float32), truth)
+    >>> round(scores.compute()["f_batch_free"], 6)
+    1.0
+    """
+
+    def __init__(self, batch_videos: int | tuple[int, ...] = BATCH_VIDEOS) -> None:
+        """batch_videos: the official convention(s) to report, as videos per test batch, each at least 1."""
+        self.batch_videos = (batch_videos,) if isinstance(batch_videos, int) else tuple(batch_videos)
+        if not self.batch_videos or min(self.batch_videos) < 1:
+            raise InputError(f"batch_videos must be at least 1, got {batch_videos}; AVSBench uses 1 and 4.")
+        self._videos: dict[int, VideoScores] = {}
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+    def update(self, masks, heats, truth, *, index: int | None = None) -> None:
+        """Score one video (see `score_video`) and keep it."""
+        self.add(score_video(masks, heats, truth), index=index)
+
+    def add(self, video: VideoScores, *, index: int | None = None) -> None:
+        """Keep a scored video at place `index` of the test set; by default after the last one."""
+        index = max(self._videos, default=-1) + 1 if index is None else index
+        if index in self._videos:
+            raise InputError(
+                f"every video counts once, video {index} is already scored; give it its own index."
+            )
+        self._videos[index] = video
+
+    def merge(self, other: AVSBenchScores) -> None:
+        """Take over the videos of another shard; refuses, unchanged, if a video is in both."""
+        both = sorted(self._videos.keys() & other._videos.keys())
+        if both:
+            raise InputError(
+                f"every video counts once, {len(both)} are in both shards (first: {both[0]}); "
+                "give videos their index in the whole test set."
+            )
+        self._videos |= other._videos
+
+    def compute(self) -> dict[str, float]:
+        """Every metric of the videos so far. In [0, 1], best 1 and worst 0, unless said otherwise.
+
+        miou_batch<b>, f_batch<b>: official mIoU and F with b videos per batch, every batch counted equally.
+        f_batch_free: the F curve averaged over all sounding frames of the test set, then its best threshold;
+        independent of order and batching, to the bit; NaN without such frames.
+        f_mask: mean F of the hard masks over the sounding frames, an empty mask counting 0; NaN without any.
+        miou_plain: mean IoU over frames; an empty ground truth counts 1 if the mask is empty too, else 0.
+        false_positive_area: mean masked fraction of the picture over frames where nothing sounds, best 0 and
+        worst 1; NaN if there is no such frame.
+        mask_area: mean masked fraction of the picture over all frames; not good or bad in itself, but 0 is
+        right when the sound is muted.
+        videos, frames, sounding_frames: how many were counted.
+        """
+        videos = [self._videos[index] for index in sorted(self._videos)]
+        if not videos:
+            raise InputError(
+                "at least 1 video must be scored before metrics exist, got 0; call update() first."
+            )
+        frames, sounding = sum(v.frames for v in videos), sum(v.sounding for v in videos)
+        silent = frames - sounding
+        metrics: dict[str, float] = {}
+        for batch in self.batch_videos:
+            groups = [videos[i : i + batch] for i in range(0, len(videos), batch)]
+            metrics[f"miou_batch{batch}"] = _mean([_iou(group) for group in groups])
+            metrics[f"f_batch{batch}"] = _mean([_best_f(group, without=0.0) for group in groups])
+        return metrics | {
+            "f_batch_free": _best_f(videos, without=math.nan),
+            "f_mask": math.fsum(v.f_mask for v in videos) / sounding if sounding else math.nan,
+            "miou_plain": math.fsum(v.iou_plain for v in videos) / frames,
+            "false_positive_area": math.fsum(v.false_area for v in videos) / silent if silent else math.nan,
+            "mask_area": math.fsum(v.mask_area for v in videos) / frames,
+            "videos": len(videos),
+            "frames": frames,
+            "sounding_frames": sounding,
+        }
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _iou(videos: list[VideoScores]) -> float:
+    return math.fsum(v.iou for v in videos) / sum(v.frames for v in videos)
+
+
+def _best_f(videos: list[VideoScores], *, without: float) -> float:
+    """Best value of the mean F curve over the sounding frames; `without` if there are none."""
+    sounding = sum(video.sounding for video in videos)
+    if not sounding:
+        return without
+    # fsum rounds once, so the order of the videos cannot show in the last digit.
+    return max(map(math.fsum, zip(*(video.f_curve for video in videos), strict=True))) / sounding

@@ -1,0 +1,179 @@
+"""A self-contained page about one segmented video: figures, time line, and the steps themselves.
+
+The builder is fed step by step and never holds the pictures of more than `max_steps` steps, as small JPEGs;
+when more arrive it keeps every second one and from then on takes half as many. The figures of every step are
+kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from moca.errors import InputError
+from moca.overlays import paint_heat, paint_mask
+from moca.report_chart import StepRow
+from moca.report_page import Page, Picture, render_page
+from moca.results import StepResult
+
+if TYPE_CHECKING:
+    from moca.media.video import Step
+
+THUMBNAIL_PX = 420  # longer side
+_JPEG_QUALITY = 82
+_NUMBER = re.compile(r"(?<![\w.])-?(?:\d+(?:\.\d+)?|inf)(?![\w.]*\w)")
+UNKNOWN_REASON = "the method found no sounding region"
+
+
+class ReportBuilder:
+    """Collects the steps of one video and writes them as one HTML file.
+
+    title: usually the video's file name. settings: name -> value or nested mapping, listed at the end of the
+    page. info: label -> value for the header (size, rate, duration, model, licence). notes: warnings, shown
+    before everything else. versions: package -> version. max_steps: steps shown with pictures, at least 1.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        settings: Mapping[str, object],
+        info: Mapping[str, object],
+        notes: Sequence[str],
+        max_steps: int = 60,
+        *,
+        versions: Mapping[str, str] | None = None,
+    ) -> None:
+        if max_steps < 1:
+            raise InputError(f"max_steps must be at least 1 (steps shown with pictures), got {max_steps}.")
+        self._title = title
+        self._settings, self._info, self._notes = dict(_flatten(settings)), dict(info), tuple(notes)
+        self._versions = dict(versions or {})
+        self._max_steps = max_steps
+        self._stride = 1
+        self._rows: list[StepRow] = []
+        self._pictures: dict[int, Picture] = {}  # by position in _rows
+
+    def add(self, step: Step, result: StepResult) -> None:
+        """Take one step; neither the frame nor the result is kept."""
+        position = len(self._rows)
+        if position % self._stride == 0:
+            self._pictures[position] = _picture(step.frame, result)
+        self._rows.append(_row(result))
+        while len(self._pictures) > self._max_steps:
+            self._stride *= 2
+            self._pictures = {at: p for at, p in self._pictures.items() if at % self._stride == 0}
+
+    def write(self, path: str | Path, *, links: Mapping[str, str] | None = None) -> None:
+        """Write the page, completely or not at all.
+
+        links: label -> name of a file or folder beside the page, such as "masks" -> "masks/"; the video under
+        the label "overlay" is also embedded.
+        """
+        page = Page(
+            title=self._title,
+            info=self._info,
+            notes=self._notes,
+            settings=self._settings,
+            versions=self._versions,
+            rows=self._rows,
+            pictures=[(self._rows[at], picture) for at, picture in self._pictures.items()],
+            reasons=summarise_reasons(row.reason for row in self._rows),
+            links=dict(links or {}),
+        )
+        _write_whole(Path(path), render_page(page))
+
+
+def summarise_reasons(reasons: Iterable[str | None]) -> list[tuple[str, int]]:
+    """Count reasons, most frequent first; those that differ in numbers only count as one.
+
+    None is no reason and is left out. Where a number differs, its smallest and largest value are named.
+
+    >>> summarise_reasons(["level -72 dBFS", None, "level -80 dBFS", "no audio"])
+    [('level -80 to -72 dBFS', 2), ('no audio', 1)]
+    """
+    counts: Counter[tuple[str, ...]] = Counter()  # by the words between the numbers
+    ranges: dict[tuple[str, ...], list[tuple[str, str]]] = {}  # smallest and largest, per number
+    for reason in reasons:
+        if reason is None:
+            continue
+        words, numbers = tuple(_NUMBER.split(reason)), _NUMBER.findall(reason)
+        known = ranges.get(words, [(number, number) for number in numbers])
+        ranges[words] = [
+            (min(low, number, key=float), max(high, number, key=float))
+            for (low, high), number in zip(known, numbers, strict=True)
+        ]
+        counts[words] += 1
+    summary = []
+    for words, count in counts.most_common():
+        texts = [low if float(low) == float(high) else f"{low} to {high}" for low, high in ranges[words]]
+        parts = zip(words, [*texts, ""], strict=True)
+        summary.append(("".join(word + text for word, text in parts), count))
+    return summary
+
+
+def _flatten(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _row(result: StepResult) -> StepRow:
+    area = float(result.mask.mean())
+    return StepRow(
+        index=result.index,
+        start_s=float(result.start_s),
+        end_s=float(result.end_s),
+        level_dbfs=float(result.level_dbfs),
+        score=float(result.score),
+        area=area,
+        reason=None if area else result.reason or UNKNOWN_REASON,
+    )
+
+
+def _picture(frame: np.ndarray, result: StepResult) -> Picture:
+    """Frame, heat map and mask as small JPEGs; shrunk first, so that outlines stay crisp."""
+    height, width = frame.shape[:2]
+    scale = min(1.0, THUMBNAIL_PX / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    heat = cv2.resize(np.nan_to_num(result.heat).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    cover = cv2.resize(result.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    mask = cover >= 0.5
+    if not mask.any():
+        mask = cover > 0  # a few pixels of a large frame must not vanish
+    return Picture(
+        width=size[0],
+        height=size[1],
+        frame=_jpeg(small),
+        heat=_jpeg(paint_heat(small, heat)),
+        mask=_jpeg(paint_mask(small, mask)) if mask.any() else None,
+        frame_s=float(result.frame_s),
+        segments=len(result.segments),
+    )
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    )
+    assert done
+    return data.tobytes()
+
+
+def _write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

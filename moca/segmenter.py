@@ -1,0 +1,152 @@
+"""The user's door: a video in, one mask per step out, with bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moca.foundation.preprocessing import preprocess_frames
+from moca.foundation.zoo import Pipeline, load_pipeline
+from moca.media.logmel import log_mel
+from moca.media.video import Step, read_steps
+from moca.results import StepResult
+from moca.segmenting import SegmentConfig, coarse_mask, heat_map, level_dbfs, support
+
+# Shorter than one analysis frame of the log-mel there is nothing to analyse.
+SHORTEST_AUDIO_S = 0.05
+
+
+class Segmenter:
+    """Finds the pixels that make the sound, step by step.
+
+    >>> segmenter = Segmenter.load("mini")                          # doctest: +SKIP
+    >>> for step in segmenter.segment("clip.mp4"):                  # doctest: +SKIP
+    ...     step.start_s, step.mask.mean(), step.score, step.reason
+    """
+
+    name = "moca"
+
+    def __init__(
+        self, pipeline: Pipeline, *, config: SegmentConfig | None = None, batch_steps: int = 8, device: str = "cpu"
+    ) -> None:
+        self.pipeline = pipeline
+        self.config = config or pipeline.segment
+        self.batch_steps = batch_steps
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = "mini",
+        *,
+        adapters: str | Path | None = "default",
+        weights: str = "trained",
+        device: str = "auto",
+        batch_steps: int = 8,
+        **segment: Any,
+    ) -> Segmenter:
+        """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
+
+        device: "auto" takes a GPU when there is one. Further keywords replace fields of `SegmentConfig`.
+        """
+        place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=place)
+        config = replace(pipeline.segment, **segment)
+        return cls(pipeline, config=config, batch_steps=batch_steps, device=place)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a result depends on besides the video: model, fingerprints, licence and every setting."""
+        return {
+            "model": self.pipeline.name,
+            "adapted": self.pipeline.adapted,
+            "fingerprints": dict(self.pipeline.fingerprints),
+            "licence": self.pipeline.licence,
+            "segment": asdict(self.config),
+        }
+
+    def segment(self, path: str | Path, **reading: Any) -> Iterator[StepResult]:
+        """Yield the result of every step of a video; keywords go to `moca.media.read_steps`."""
+        yield from self.segment_steps(read_steps(path, **reading))
+
+    def segment_steps(self, steps: Iterable[Step]) -> Iterator[StepResult]:
+        """Yield one result per step, in order; at most `batch_steps` frames are held at a time."""
+        iterator = iter(steps)
+        while batch := list(islice(iterator, self.batch_steps)):
+            yield from self._segment_batch(batch)
+
+    def _segment_batch(self, steps: list[Step]) -> Iterator[StepResult]:
+        reasons = [self._why_silent(step) for step in steps]
+        heard = [step for step, reason in zip(steps, reasons, strict=True) if reason is None]
+        features = iter(zip(*self.features(heard), strict=True)) if heard else iter(())
+        for step, reason in zip(steps, reasons, strict=True):
+            yield self._empty(step, reason) if reason else self._decide(step, *next(features))
+
+    def _why_silent(self, step: Step) -> str | None:
+        if step.audio is None:
+            return "no audio in this step"
+        if step.audio.size < SHORTEST_AUDIO_S * step.sample_rate_hz:
+            return f"less than {SHORTEST_AUDIO_S * 1000:.0f} ms of audio"
+        level = level_dbfs(step.audio)
+        if level < self.config.silence_dbfs:
+            shown = "digital silence" if np.isneginf(level) else f"{level:.0f} dBFS"
+            return f"silent: {shown}, below {self.config.silence_dbfs:.0f} dBFS"
+        return None
+
+    @torch.no_grad()
+    def features(self, steps: list[Step]) -> tuple[np.ndarray, np.ndarray]:
+        """Audio-enhanced patch features and their agreement with the sound.
+
+        Returns (patches (B, G, G, E) float32 of unit length, cosines (B, G, G) float32 in [-1, 1]). Every step
+        must have audio.
+        """
+        encoder, towers = self.pipeline.encoder, self.pipeline.towers
+        pixels = preprocess_frames([step.frame for step in steps], encoder.config.image_size, fit="stretch")
+        context = towers.hear(self._mels(steps).to(self.device))
+        tokens = towers.suffix(
+            towers.prefix(pixels.to(self.device)), context, reading=encoder.config.reading
+        )
+        patches = encoder.project_image(tokens)
+        audio = encoder.audio_direction(context.tokens)
+        cosines = torch.einsum("bne,be->bn", patches, audio)
+        side = round(patches.shape[1] ** 0.5)
+        shape = (len(steps), side, side)
+        return patches.float().cpu().numpy().reshape(*shape, -1), cosines.float().cpu().numpy().reshape(shape)
+
+    def _mels(self, steps: list[Step]) -> Tensor:
+        config = self.pipeline.encoder.config.log_mel
+        waves = [torch.from_numpy(np.ascontiguousarray(step.audio, np.float32)) for step in steps]
+        if len({wave.numel() for wave in waves}) == 1:
+            return log_mel(torch.stack(waves), config)
+        return torch.cat([log_mel(wave[None], config) for wave in waves])
+
+    def _decide(self, step: Step, patches: np.ndarray, cosines: np.ndarray) -> StepResult:
+        size, score = step.frame.shape[:2], support(cosines)
+        if score < self.config.gate:
+            reason = f"no region supports the sound: score {score:.2f}, below {self.config.gate:.2f}"
+            return self._empty(step, reason, score=score)
+        mask, segments = coarse_mask(patches, cosines, size, self.config)
+        heat = heat_map(cosines, size, self.config)
+        return _result(step, mask=mask, heat=heat, score=score, segments=segments)
+
+    def _empty(self, step: Step, reason: str, *, score: float = float("nan")) -> StepResult:
+        size = step.frame.shape[:2]
+        return _result(step, mask=np.zeros(size, bool), heat=np.zeros(size, np.float32), score=score, reason=reason)
+
+
+def _result(step: Step, **fields: Any) -> StepResult:
+    return StepResult(
+        index=step.index,
+        start_s=step.start_s,
+        end_s=step.end_s,
+        frame_s=step.frame_s,
+        level_dbfs=level_dbfs(step.audio),
+        **fields,
+    )

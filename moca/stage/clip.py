@@ -1,0 +1,154 @@
+"""A clip: objects that move smoothly for some seconds, sounds that start and stop, exact masks per step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from moca.errors import InputError
+from moca.stage.casting import Cast, draw_cast
+from moca.stage.frames import check_size, floor_noise, voice_levels
+from moca.stage.scene import build_scene
+from moca.stage.seeds import generator
+from moca.stage.sounds import limit, render_voice
+from moca.stage.synthesis import SAMPLE_RATE_HZ
+
+FADE_S = 0.02  # a source that starts or stops does so within its own step
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """Form of a clip.
+
+    size: side of the square frames, 32 to 2048 pixels. rate_hz: video frames per second, 1 to 60. steps:
+    length in steps of one second, 1 to 60; AVSBench has 5.
+    """
+
+    size: int = 224
+    rate_hz: int = 8
+    steps: int = 5
+
+    def __post_init__(self) -> None:
+        check_size(self.size)
+        for name, unit in (("rate_hz", "frames per second"), ("steps", "seconds")):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 60:
+                default = StageConfig.__dataclass_fields__[name].default
+                raise InputError(
+                    f"{name} must be from 1 to 60 {unit}, got {value!r}; choose for example {default}."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageClip:
+    """A clip of T = steps * rate_hz frames of side H, and what is true of it.
+
+    frames (T, H, H, 3) uint8 RGB; audio (steps * 16000,) float32 in [-1, 1] at 16 kHz.
+    frames_at (steps,) int64: index of each step's annotated frame, the last of its second as in AVSBench.
+    masks (steps, H, H) uint8 0/1: union of the objects shown and sounding in the step, at its annotated
+    frame. object_masks (steps, objects, H, H) uint8 0/1: visible pixels of every object, sounding or not, at
+    that frame. objects: classes in the picture, back to front. heard: for each step the classes in its
+    sound, off-screen ones included. sounding: the same, those in the picture only.
+    """
+
+    kind: str
+    config: StageConfig
+    frames: np.ndarray
+    audio: np.ndarray
+    frames_at: np.ndarray
+    masks: np.ndarray
+    object_masks: np.ndarray
+    objects: tuple[str, ...]
+    heard: tuple[tuple[str, ...], ...]
+    sounding: tuple[tuple[str, ...], ...]
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """Time of each annotated frame in seconds from the start, (steps,) float64."""
+        return self.frames_at / self.config.rate_hz
+
+
+def sample_clip(
+    seed: int, kind: str, config: StageConfig | None = None, *, lead: str | None = None
+) -> StageClip:
+    """Draw one clip; equal arguments give equal bytes in every process and order.
+
+    kind and lead as in `sample_frame`. A single source sounds in the first step and in most others; several
+    sources have their own times, so a step may have none. Every sounding object keeps the promises of
+    `sample_frame` at the annotated frames.
+
+    >>> sample_clip(0, "s4", StageConfig(size=64)).masks.shape
+    (5, 64, 64)
+    """
+    config = config or StageConfig()
+    rng = generator(seed, kind, "clip")
+    inner = int(rng.integers(1 << 62))
+    cast = draw_cast(rng, kind, lead=lead)
+    active = _timeline(generator(inner, "timeline"), config.steps, len(cast.heard))
+    frames_at = np.arange(1, config.steps + 1) * config.rate_hz - 1
+    middle = config.steps / 2
+    times = tuple(float(number / config.rate_hz - middle) for number in frames_at)
+    scene = build_scene(inner, cast, side=config.size, times_s=times, duration_s=float(config.steps))
+    frames = [
+        scene.render(number / config.rate_hz - middle, generator(inner, "sensor", number))
+        for number in range(config.steps * config.rate_hz)
+    ]
+    object_masks = np.stack([scene.masks(time_s) for time_s in times])
+    heard = tuple(tuple(name for name, on in zip(cast.heard, step, strict=True) if on) for step in active)
+    plays = np.array([[name in cast.sounding and name in names for name in cast.objects] for names in heard])
+    return StageClip(
+        kind=kind,
+        config=config,
+        frames=np.stack(frames),
+        audio=_sound_track(generator(inner, "sound"), kind, cast, active),
+        frames_at=frames_at,
+        masks=(object_masks & plays[:, :, None, None]).any(axis=1).astype(np.uint8),
+        object_masks=object_masks.astype(np.uint8),
+        objects=cast.objects,
+        heard=heard,
+        sounding=tuple(tuple(name for name in names if name in cast.sounding) for names in heard),
+    )
+
+
+def _timeline(rng: np.random.Generator, steps: int, voices: int) -> np.ndarray:
+    """Which voice is on in which step, (steps, voices) bool; every voice is on at least once."""
+    active = np.ones((steps, voices), bool)
+    for voice in range(voices):
+        if voices > 1:
+            style, cut = rng.random(), int(rng.integers(1, max(2, steps)))
+            if style < 0.25:
+                active[:cut, voice] = False
+            elif style < 0.5:
+                active[cut:, voice] = False
+            elif style < 0.65:
+                active[:, voice] = rng.random(steps) < 0.6
+            if not active[:, voice].any():
+                active[int(rng.integers(steps)), voice] = True
+        elif rng.random() < 0.3 and steps > 2:
+            pauses = 1 + int(rng.integers(0, max(1, (steps - 1) // 2)))
+            active[rng.choice(np.arange(1, steps), pauses, replace=False), voice] = False
+    return active
+
+
+def _sound_track(rng: np.random.Generator, kind: str, cast: Cast, active: np.ndarray) -> np.ndarray:
+    samples = len(active) * SAMPLE_RATE_HZ
+    wave = floor_noise(rng, kind, samples)
+    levels = voice_levels(rng, len(cast.heard))
+    for voice, name in enumerate(cast.heard):
+        sound = render_voice(name, rng, samples=samples, level_db=levels[voice])
+        wave += sound * _gate(active[:, voice])
+    return limit(wave)
+
+
+def _gate(on: np.ndarray) -> np.ndarray:
+    """Gain per sample from on/off per step, (steps * 16000,) float32; fades lie inside steps that are on."""
+    gain = np.repeat(on.astype(np.float32), SAMPLE_RATE_HZ)
+    ramp = np.linspace(0, 1, int(FADE_S * SAMPLE_RATE_HZ), dtype=np.float32)
+    for step in range(1, len(on)):
+        edge = step * SAMPLE_RATE_HZ
+        if on[step] and not on[step - 1]:
+            gain[edge : edge + len(ramp)] = ramp
+        elif on[step - 1] and not on[step]:
+            gain[edge - len(ramp) : edge] = ramp[::-1]
+    return gain

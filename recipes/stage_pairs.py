@@ -1,0 +1,95 @@
+"""Frames and sounds of Soundstage as arrays on disk, drawn once and shared by the training recipes."""
+
+from __future__ import annotations
+
+import json
+import os
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+# What an encoder sees: mostly one large object, some scenes, and the mismatches that unlabelled video has.
+ENCODER_MIX = {"single": 0.55, "s4": 0.22, "ms3": 0.15, "silent": 0.03, "offscreen": 0.03, "noise": 0.02}
+ADAPTER_MIX = {"s4": 0.62, "ms3": 0.30, "silent": 0.04, "offscreen": 0.02, "noise": 0.02}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsConfig:
+    """Which frames are drawn.
+
+    count: number of (frame, second of sound) pairs. size: side of the square frame in pixels. seed and
+    split: frames of two splits never share a random stream. mix: share of each kind of scene.
+    """
+
+    count: int
+    split: str
+    size: int = 112
+    seed: int = 0
+    mix: tuple[tuple[str, float], ...] = tuple(ENCODER_MIX.items())
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """frames (N, S, S, 3) uint8, waves (N, 16000) int16, masks (N, S, S) uint8 0/1, kinds (N,) str.
+
+    masks and kinds are the truth of the stage: evaluation reads them, training never does.
+    """
+
+    frames: np.ndarray
+    waves: np.ndarray
+    masks: np.ndarray
+    kinds: np.ndarray
+
+
+def _draw(task: tuple[int, str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    import cv2
+
+    from moca.stage import sample_frame
+
+    cv2.setNumThreads(1)
+    seed, kind, size = task
+    drawn = sample_frame(seed, kind, size=size)
+    return drawn.frame, np.round(np.clip(drawn.audio, -1, 1) * 32767).astype(np.int16), drawn.mask.astype(np.uint8)
+
+
+def _tasks(config: PairsConfig) -> list[tuple[int, str, int]]:
+    split_key = int.from_bytes(config.split.encode(), "big") % (2**31)
+    sequence = np.random.SeedSequence([config.seed, split_key])
+    kinds, shares = zip(*config.mix, strict=True)
+    choice = np.random.default_rng(sequence).choice(len(kinds), config.count, p=np.array(shares) / sum(shares))
+    seeds = sequence.generate_state(config.count, np.uint64)
+    return [(int(seed), kinds[kind], config.size) for seed, kind in zip(seeds, choice, strict=True)]
+
+
+def draw_pairs(config: PairsConfig, cache: Path, *, workers: int = 2) -> Pairs:
+    """Draw the pairs, or read them from cache when the same configuration was drawn before."""
+    name = f"{config.split}-{config.count}-{config.size}-{config.seed}"
+    folder = cache / name
+    marker = folder / "pairs.json"
+    settings = json.dumps(asdict(config), sort_keys=True)
+    tasks = _tasks(config)
+    if not (marker.is_file() and marker.read_text() == settings):
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(folder, tasks, config, workers)
+        partial = marker.with_suffix(".partial")
+        partial.write_text(settings)
+        os.replace(partial, marker)
+    arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("frames", "waves", "masks")]
+    return Pairs(*arrays, np.array([kind for _, kind, _ in tasks]))
+
+
+def _write(folder: Path, tasks: list[tuple[int, str, int]], config: PairsConfig, workers: int) -> None:
+    count, size = config.count, config.size
+    new = np.lib.format.open_memmap
+    frames = new(folder / "frames.npy", "w+", np.uint8, (count, size, size, 3))
+    waves = new(folder / "waves.npy", "w+", np.int16, (count, 16_000))
+    masks = new(folder / "masks.npy", "w+", np.uint8, (count, size, size))
+    with ProcessPoolExecutor(workers) as pool:
+        results = pool.map(_draw, tasks, chunksize=64)
+        for row, (frame, wave, mask) in enumerate(track(results, f"drawing {config.split}", total=count)):
+            frames[row], waves[row], masks[row] = frame, wave, mask
+    for array in (frames, waves, masks):
+        array.flush()

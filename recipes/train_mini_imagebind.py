@@ -1,0 +1,208 @@
+"""Train the mini ImageBind on Soundstage: InfoNCE between frames and their sound, no masks, no labels.
+
+    python -m recipes.train_mini_imagebind -o weights/mini/imagebind
+
+Dense pooling: a frame and a sound are as similar as the soft maximum over patches of their cosine, so that
+the patches, not the class token, have to agree with the sound. Silent seconds are nobody's positive but stay
+in every frame's negatives. Steps already done are not done again: the run goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import Progress, TextColumn
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn import functional as F
+
+from moca.foundation.checkpoints import save_imagebind
+from moca.foundation.imagebind import ImageBind, ImageBindConfig, fold_batchnorm, random_imagebind
+from moca.foundation.preprocessing import preprocess_frames
+from moca.media.logmel import log_mel
+from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
+
+SILENCE_RMS = 10 ** (-60 / 20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderRecipe:
+    """Everything the result depends on.
+
+    frames: pairs drawn. steps, batch: optimiser steps and pairs per step. lr, weight_decay: AdamW with warm-up
+    and cosine decay. keep: share of patch tokens kept while training; from full_from (share of steps) on, all.
+    start_scale: first value of the learned logit scale. seed: of weights, order and world.
+    """
+
+    frames: int = 40_000
+    steps: int = 3_000
+    batch: int = 64
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: int = 200
+    keep: float = 0.5
+    full_from: float = 0.8
+    start_scale: float = 14.0
+    seed: int = 0
+
+
+def contrast(model: ImageBind, patches: Tensor, audio: Tensor, sounding: Tensor, log_scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE over a batch, patches (B, N, E) and audio (B, E); silent rows only serve as negatives."""
+    logits = log_scale.exp().clamp(max=100) * model.pooled_similarity(patches, audio)
+    target = torch.arange(len(logits))
+    to_audio = F.cross_entropy(logits, target, reduction="none")
+    to_image = F.cross_entropy(logits.T, target, reduction="none")
+    return ((to_audio + to_image) / 2)[sounding].mean()
+
+
+class Batches:
+    """Endless shuffled batches of (pixels, mels, sounding), in an order ruled by the seed alone."""
+
+    def __init__(self, pairs: Pairs, config: ImageBindConfig, recipe: EncoderRecipe) -> None:
+        self.pairs, self.config, self.recipe = pairs, config, recipe
+        self.generator = np.random.default_rng([recipe.seed, 1])
+        self.order = np.empty(0, np.int64)
+
+    def rows(self) -> np.ndarray:
+        """Rows of the next batch, sorted, since they are read from a file."""
+        if len(self.order) < self.recipe.batch:
+            self.order = self.generator.permutation(len(self.pairs.frames))
+        rows, self.order = np.split(self.order, [self.recipe.batch])
+        return np.sort(rows)
+
+    def __next__(self) -> tuple[Tensor, Tensor, Tensor]:
+        rows = self.rows()
+        waves = torch.from_numpy(self.pairs.waves[rows].astype(np.float32) / 32767)
+        sounding = waves.std(-1) > SILENCE_RMS
+        pixels = preprocess_frames(self.pairs.frames[rows], self.config.image_size)
+        return pixels, log_mel(waves, self.config.log_mel), sounding
+
+
+def train(recipe: EncoderRecipe, pairs: Pairs, out: Path, config: ImageBindConfig) -> tuple[ImageBind, list[float]]:
+    """Run the recipe; the state after every 250 steps lies in out/checkpoint.pt until the end."""
+    model = random_imagebind(config, seed=recipe.seed).train()
+    log_scale = torch.nn.Parameter(torch.tensor(math.log(recipe.start_scale)))
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.weight_decay},
+        {"params": [*plain, log_scale], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
+    batches, losses, checkpoint = Batches(pairs, config, recipe), [], out / "checkpoint.pt"
+    if checkpoint.is_file():
+        losses = _resume(checkpoint, model, log_scale, optimiser, schedule)
+        for _ in losses:
+            batches.rows()
+    columns = (*Progress.get_default_columns(), TextColumn("loss {task.fields[loss]:.3f}"))
+    with Progress(*columns) as progress:
+        task = progress.add_task("mini ImageBind", total=recipe.steps, completed=len(losses), loss=math.nan)
+        for step in range(len(losses), recipe.steps):
+            losses.append(_step(model, log_scale, optimiser, schedule, next(batches), step, recipe))
+            progress.update(task, advance=1, loss=float(np.mean(losses[-50:])))
+            if (step + 1) % 250 == 0:
+                _save(checkpoint, model, log_scale, optimiser, schedule, losses)
+    return model.eval(), losses
+
+
+def _step(model, log_scale, optimiser, schedule, batch, step: int, recipe: EncoderRecipe) -> float:
+    pixels, mels, sounding = batch
+    full = step >= recipe.full_from * recipe.steps
+    generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+    # On CPUs the fused attention's backward pass takes longer than all the rest of the step together.
+    with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", dtype=torch.bfloat16):
+        patches = model.embed_patches(pixels, keep=None if full else recipe.keep, generator=generator)
+        audio = model.audio_direction(model.embed_audio(mels))
+    loss = contrast(model, patches.float(), audio.float(), sounding, log_scale)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimiser.step()
+    schedule.step()
+    return loss.item()
+
+
+def _rate(step: int, recipe: EncoderRecipe) -> float:
+    if step < recipe.warmup:
+        return (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def _save(path: Path, model, log_scale, optimiser, schedule, losses) -> None:
+    state = {
+        "model": model.state_dict(),
+        "log_scale": log_scale.detach(),
+        "optimiser": optimiser.state_dict(),
+        "schedule": schedule.last_epoch,
+        "losses": losses,
+    }
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def _resume(path: Path, model, log_scale, optimiser, schedule) -> list[float]:
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(state["model"])
+    log_scale.data.copy_(state["log_scale"])
+    optimiser.load_state_dict(state["optimiser"])
+    schedule.last_epoch = state["schedule"]
+    return state["losses"]
+
+
+@torch.no_grad()
+def retrieval(model: ImageBind, pairs: Pairs, *, count: int = 200) -> dict[str, float]:
+    """Recall@1 and @5 of a frame's own sound among `count`, over the single-object frames."""
+    rows = np.flatnonzero(pairs.kinds == "single")[:count]
+    waves = torch.from_numpy(pairs.waves[rows].astype(np.float32) / 32767)
+    patches = torch.cat([model.embed_patches(part) for part in preprocess_frames(pairs.frames[rows], model.config.image_size).split(64)])
+    audio = model.audio_direction(model.embed_audio(log_mel(waves, model.config.log_mel)))
+    similarity = model.pooled_similarity(patches, audio)
+    rank = (similarity > similarity.diagonal()[:, None]).sum(1)
+    return {"candidates": len(rows), "recall@1": (rank < 1).float().mean().item(), "recall@5": (rank < 5).float().mean().item()}
+
+
+def main() -> None:
+    """Draw, train, fold, save as float16 safetensors with what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--out", type=Path, default=Path("weights/mini/imagebind"))
+    parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/mini-imagebind"))
+    parser.add_argument("--steps", type=int, default=EncoderRecipe.steps)
+    parser.add_argument("--frames", type=int, default=EncoderRecipe.frames)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    recipe = EncoderRecipe(steps=options.steps, frames=options.frames, seed=options.seed)
+    options.work.mkdir(parents=True, exist_ok=True)
+    mix = tuple(ENCODER_MIX.items())
+    pairs = draw_pairs(PairsConfig(count=recipe.frames, split="encoder-train", seed=recipe.seed, mix=mix), options.cache)
+    began = time.monotonic()
+    model, losses = train(recipe, pairs, options.work, ImageBindConfig.mini())
+    minutes = (time.monotonic() - began) / 60
+    held_out = draw_pairs(PairsConfig(count=1_000, split="encoder-val", seed=recipe.seed, mix=mix), options.cache)
+    folded = fold_batchnorm(model)
+    save_imagebind(options.out, folded, dtype=torch.float16)
+    card = {
+        "recipe": asdict(recipe),
+        "mix": dict(mix),
+        "parameters": sum(p.numel() for p in folded.parameters()),
+        "minutes_this_run": round(minutes, 1),
+        "last_loss": float(np.mean(losses[-100:])),
+        "retrieval": retrieval(folded, held_out),
+    }
+    (options.out / "training.json").write_text(json.dumps(card, indent=1))
+    print(json.dumps(card, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from moca.errors import InputError
+from moca.segmenting import (
+    SegmentConfig,
+    coarse_mask,
+    heat_map,
+    level_dbfs,
+    resize_maps,
+    sounding_clusters,
+    support,
+)
+
+
+def scene(side=8):
+    """Left half points along e0, right half along e1; the sound agrees with the left."""
+    patches = np.zeros((side, side, 4), np.float32)
+    patches[:, : side // 2, 0] = 1
+    patches[:, side // 2 :, 1] = 1
+    return patches, patches @ np.array([0.9, 0.1, 0, 0], np.float32)
+
+
+@pytest.mark.parametrize("rule", ["best", "ratio", "otsu"])
+def test_the_half_that_agrees_with_the_sound_is_masked(rule):
+    patches, cosines = scene()
+    mask, segments = coarse_mask(patches, cosines, (32, 48), SegmentConfig(clusters=2, sounding=rule))
+    assert mask[:, :24].all() and not mask[:, 24:].any()
+    assert len(segments) == 1 and segments[0].score == pytest.approx(0.9)
+    other, _ = coarse_mask(patches, cosines[:, ::-1], (32, 48), SegmentConfig(clusters=2, sounding=rule))
+    assert not other[:, :24].any() and other[:, 24:].all()
+
+
+def test_several_clusters_may_sound():
+    labels = np.repeat([0, 1, 2], 10)
+    cosines = np.repeat([0.8, 0.1, 0.7], 10)
+    assert sounding_clusters(labels, cosines, SegmentConfig(sounding="best")) == [0]
+    assert sounding_clusters(labels, cosines, SegmentConfig(sounding="otsu")) == [0, 2]
+    assert sounding_clusters(labels, cosines, SegmentConfig(sounding="ratio", ratio=0.8)) == [0, 2]
+    assert sounding_clusters(labels, cosines, SegmentConfig(sounding="ratio", ratio=0.9)) == [0]
+
+
+def test_choice_depends_on_agreement_not_on_size_or_place():
+    labels = np.array([0] * 99 + [1])
+    cosines = np.where(labels == 1, 0.9, 0.2)
+    assert sounding_clusters(labels, cosines, SegmentConfig(sounding="best")) == [1]
+    assert sounding_clusters(labels[::-1], cosines[::-1], SegmentConfig(sounding="best")) == [1]
+
+
+def test_one_patch_and_constant_agreement():
+    mask, segments = coarse_mask(np.ones((1, 1, 4)), np.full((1, 1), 0.5), (3, 5), SegmentConfig())
+    assert mask.all() and mask.shape == (3, 5) and len(segments) == 1
+
+
+def test_borders_are_finer_than_patches():
+    patches, cosines = scene(side=4)
+    patches[1, 1] = [0.0, 1.0, 0, 0]
+    cosines = patches @ np.array([0.9, 0.1, 0, 0], np.float32)
+    mask, _ = coarse_mask(patches, cosines, (64, 64), SegmentConfig(clusters=2))
+    blocks = mask.reshape(4, 16, 4, 16).mean((1, 3))
+    assert ((blocks > 0) & (blocks < 1)).any()
+
+
+def test_level_of_known_waves():
+    time = np.arange(16_000) / 16_000
+    assert level_dbfs(np.sin(2 * np.pi * 100 * time)) == pytest.approx(-3.01, abs=0.01)
+    assert level_dbfs(0.1 * np.sign(np.sin(2 * np.pi * 100 * time + 1))) == pytest.approx(-20, abs=0.1)
+    assert level_dbfs(np.full(1000, 0.5)) == float("-inf")  # an offset is not a sound
+    assert level_dbfs(None) == level_dbfs(np.zeros(0)) == level_dbfs(np.zeros(9)) == float("-inf")
+
+
+def test_support_is_the_mean_of_the_highest_patches():
+    cosines = np.zeros((14, 14))
+    cosines[0, :5] = [0.5, 0.6, 0.7, 0.8, 0.9]
+    assert support(cosines) == pytest.approx(0.7)
+    assert support(np.array([0.3])) == 0.3
+
+
+def test_heat_runs_from_low_to_high():
+    config = SegmentConfig(heat_low=0.2, heat_high=0.6)
+    np.testing.assert_allclose(heat_map(np.array([[0.1, 0.4, 0.9]]), (1, 3), config), [[0, 0.5, 1]], atol=1e-6)
+
+
+def test_resize_keeps_a_constant_and_single_channels():
+    assert resize_maps(np.full((2, 2, 1), 0.5), (5, 7)).shape == (5, 7, 1)
+    np.testing.assert_allclose(resize_maps(np.full((3, 3), 0.5), (5, 7)), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("clusters", 0, "clusters must be between 1 and 64, got 0; 4 suits most frames."),
+        ("sounding", "loud", "sounding must be one of best, ratio, otsu, got 'loud'."),
+        ("ratio", 0.0, "ratio must be above 0 and at most 1, got 0.0."),
+        ("silence_dbfs", 3.0, "silence_dbfs must be at most 0 (full scale), got 3.0."),
+        ("gate", 2.0, "gate must be between -1 and 1 (it is a cosine), got 2.0."),
+        ("heat_low", 1.0, "heat_low must be below heat_high, got 1.0 and 1.0."),
+    ],
+)
+def test_refusals(field, value, message):
+    with pytest.raises(InputError) as caught:
+        SegmentConfig(**{field: value})
+    assert str(caught.value) == message
