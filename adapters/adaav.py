@@ -41,10 +41,10 @@ class AdaAV(nn.Module):
 
     norm is layer normalisation without parameters: tokens of a residual stream grow from block to block, and a
     few channels of a large transformer are hundreds of times larger than the rest, which would leave the
-    latents one token to attend to. The attentions have no projections of their own and one head, as in LAVISH; they are scaled by 1 /
-    sqrt(r), so that a wider bottleneck does not make them sharper. The image token stays in V, so what is
-    added depends on both. `up` (weight and bias) starts at zero: an untrained adapter returns exact zeros.
-    The other values start so that unit-variance tokens enter the bottleneck, and its latents, with unit
+    latents one token to attend to. The attentions have no projections of their own and one head, as in LAVISH;
+    they are scaled by 1 / sqrt(r), so that a wider bottleneck does not make them sharper. The image token
+    stays in V, so what is added depends on both. `up` (weight and bias) starts at zero: an untrained adapter
+    returns exact zeros. The other values start so that unit-variance tokens enter the bottleneck, and its latents, with unit
     variance.
 
     One adapter serves a block twice (after attention, after the MLP). Parameters:

@@ -39,13 +39,9 @@ class Plan:
                 f"got {len(image)} and {len(audio)}; pair every image block with an audio block."
             )
         if not all(isinstance(block, int) and block >= 0 for block in image + audio):
-            raise AdapterError(
-                f"blocks are whole numbers from 0, got {list(image)} and {list(audio)}; count from 0."
-            )
+            raise AdapterError(f"blocks are whole numbers from 0, got {list(image)} and {list(audio)}; count from 0.")
         if any(later <= earlier for earlier, later in itertools.pairwise(image)):
-            raise AdapterError(
-                f"image_blocks must rise strictly, got {list(image)}; sort them and drop repeats."
-            )
+            raise AdapterError(f"image_blocks must rise strictly, got {list(image)}; sort them and drop repeats.")
         if any(later < earlier for earlier, later in itertools.pairwise(audio)):
             raise AdapterError(f"audio_blocks must never fall, got {list(audio)}; sort them.")
 

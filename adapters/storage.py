@@ -135,15 +135,12 @@ def read_record(folder: str | Path) -> AdapterRecord:
     number = content.pop("format", None)
     if number != FORMAT:
         raise AdapterError(
-            f"{path} must have format {FORMAT}, got {number!r}; "
-            "use the version of this package that wrote it."
+            f"{path} must have format {FORMAT}, got {number!r}; use the version of this package that wrote it."
         )
     content = _checked_keys(path, "", content, AdapterRecord)
     for name, kind in (("fingerprint", str), ("weights_sha256", str), ("extra", dict)):
         if not isinstance(content[name], kind):
-            raise AdapterError(
-                f"{path}: {name} must be a {kind.__name__}, got {content[name]!r}; save it again."
-            )
+            raise AdapterError(f"{path}: {name} must be a {kind.__name__}, got {content[name]!r}; save it again.")
     parts = {
         name: kind(**_checked_keys(path, f"{name}.", content[name], kind))
         for name, kind in (("plan", Plan), ("config", AdaAVConfig), ("sizes", TowerSizes))
@@ -203,9 +200,7 @@ def _checked_keys(path: Path, prefix: str, content: Any, kind: type) -> dict[str
     unknown, absent = sorted(content.keys() - known), sorted(known - content.keys())
     if unknown or absent:
         problem = "unknown key " + prefix + unknown[0] if unknown else "missing key " + prefix + absent[0]
-        raise AdapterError(
-            f"{path}: {problem} (allowed and required: {', '.join(sorted(known))}); save it again."
-        )
+        raise AdapterError(f"{path}: {problem} (allowed and required: {', '.join(sorted(known))}); save it again.")
     return content
 
 
@@ -235,9 +230,7 @@ def _expected_shapes(record: AdapterRecord) -> dict[str, tuple[int, ...]]:
         "up.weight": (image, width),
         "up.bias": (image,),
     }
-    return {
-        f"adapters.{block}.{name}": shape for block in record.plan.image_blocks for name, shape in one.items()
-    }
+    return {f"adapters.{block}.{name}": shape for block in record.plan.image_blocks for name, shape in one.items()}
 
 
 def _check_tensors(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
@@ -248,8 +241,7 @@ def _check_tensors(path: Path, state: Mapping[str, Tensor], expected: Mapping[st
     for name, shape in expected.items():
         if tuple(state[name].shape) != shape:
             raise AdapterError(
-                f"{path}: tensor {name} must have shape {list(shape)}, got {list(state[name].shape)}; "
-                "save it again."
+                f"{path}: tensor {name} must have shape {list(shape)}, got {list(state[name].shape)}; save it again."
             )
 
 

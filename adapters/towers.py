@@ -61,10 +61,7 @@ class AudioContext:
         """
         index = index.to(self.tokens.device)
         return AudioContext(
-            pairs={
-                block: (x.index_select(0, index), y.index_select(0, index))
-                for block, (x, y) in self.pairs.items()
-            },
+            pairs={block: (x.index_select(0, index), y.index_select(0, index)) for block, (x, y) in self.pairs.items()},
             tokens=self.tokens.index_select(0, index),
         )
 

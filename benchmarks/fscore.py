@@ -82,9 +82,7 @@ def measure(frames: int, side: int) -> list[dict[str, object]]:
     for name, (way, repeats) in ways.items():
         value = way(scores, truth)
         if rows and abs(value - rows[0]["f"]) > 1e-6:
-            raise SystemExit(
-                f"{name} gives F {value:.8f}, the histogram {rows[0]['f']:.8f}: not the same metric"
-            )
+            raise SystemExit(f"{name} gives F {value:.8f}, the histogram {rows[0]['f']:.8f}: not the same metric")
         taken = seconds(lambda way=way: way(scores, truth), repeats)
         rows.append({"way": name, "f": value, "ms_per_frame": 1000 * taken / frames})
     for row in rows:

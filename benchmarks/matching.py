@@ -50,9 +50,7 @@ def forward(cost: Callable[[Tensor, Tensor], Tensor], f: Tensor, g: Tensor) -> T
         return cost(f, g)
 
 
-def forward_and_backward(
-    cost: Callable[[Tensor, Tensor], Tensor], f: Tensor, g: Tensor
-) -> tuple[Tensor, Tensor]:
+def forward_and_backward(cost: Callable[[Tensor, Tensor], Tensor], f: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     return torch.autograd.grad(cost(f, g).amin(-1).mean(), (f, g))
 
 

@@ -13,7 +13,11 @@ from moca.outputs import OutputConfig, Summary, segment_file
 from moca.segmenter import Segmenter
 
 VIDEO_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+    f".{name}"
+    for name in (
+        *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4"),
+        *("mpeg", "mpg", "mts", "ogv", "ts", "webm", "wmv"),
+    )
 )
 
 
@@ -87,9 +91,7 @@ def segment_many(
     for video, target in output_folders(videos, inputs, out).items():
         progress = on_file(video)
         try:
-            outcome.done[video] = segment_file(
-                segmenter, video, target, config, overwrite=overwrite, progress=progress
-            )
+            outcome.done[video] = segment_file(segmenter, video, target, config, overwrite=overwrite, progress=progress)
         except InputError as error:
             outcome.failed[video] = str(error)
         _write_failures(out / "failures.csv", outcome.failed)

@@ -103,7 +103,11 @@ def segment(
     chosen = {"clusters": clusters, "sounding": sounding, "gate": gate, "silence_dbfs": silence_dbfs}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     config = OutputConfig(
-        steps_per_s=steps_per_s, video_stream=video_stream, audio_stream=audio_stream, overlay=overlay, report=report
+        steps_per_s=steps_per_s,
+        video_stream=video_stream,
+        audio_stream=audio_stream,
+        overlay=overlay,
+        report=report,
     )
     single = len(inputs) == 1 and not inputs[0].is_dir()
     collect_videos(inputs)
@@ -161,7 +165,9 @@ def _device(name: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError):
-        raise InputError(f"device must be auto, cpu, cuda or cuda:N and present, got {name}; try --device cpu.") from None
+        raise InputError(
+            f"device must be auto, cpu, cuda or cuda:N and present, got {name}; try --device cpu."
+        ) from None
     return name
 
 
@@ -209,6 +215,7 @@ def stage(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
     s4: Annotated[str, typer.Option(help="S4 clips: train,val,test.")] = "40,10,20",
     ms3: Annotated[str, typer.Option(help="MS3 clips: train,val,test.")] = "20,10,20",
+    extras: Annotated[int, typer.Option(help="Clips each of silence, noise and off-screen sound.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the square frame in pixels.")] = 224,
     seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that draw.")] = 1,
@@ -222,6 +229,7 @@ def stage(
             out,
             s4=_counts("--s4", s4),
             ms3=_counts("--ms3", ms3),
+            extras=extras,
             seed=seed,
             size=size,
             workers=workers,

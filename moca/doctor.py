@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import shutil
 from pathlib import Path
@@ -11,26 +10,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from moca.foundation.zoo import HUGE_FILE, HUGE_LICENCE, bundled_weights, weights_home
+from moca.foundation.zoo import bundled_weights, manifest, weights_home
+from moca.installed import EXTRAS, packages, version_of
 from moca.version import __version__
-
-CORE = (
-    "torch numpy scipy av faiss-cpu scikit-learn opencv-python-headless pillow transformers accelerate safetensors "
-    "huggingface_hub pooch rich typer"
-).split()
-EXTRAS = {"notebooks": "nbclient", "app": "gradio", "dev": "pytest", "upstream": "segment-anything", "gpu": "faiss-gpu-cu12"}
-
-
-def packages() -> dict[str, str | None]:
-    """Installed version of every core package, None where it is missing."""
-    return {name: _version(name) for name in CORE}
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def device_line() -> str:
@@ -51,10 +33,11 @@ def _memory_gib() -> str:
 
 def models() -> list[tuple[str, str, str, str]]:
     """(name, state, where, what its results may be used for) of every model."""
-    mini, huge = bundled_weights() / "mini", weights_home() / HUGE_FILE
+    mini = bundled_weights() / "mini" / "imagebind" / "model.safetensors"
+    huge = manifest()["imagebind-huge"]
     return [
-        _model("mini", mini / "imagebind" / "model.safetensors", "Apache-2.0; knows only Soundstage's classes"),
-        _model("huge", huge, HUGE_LICENCE),
+        _model("mini", mini, "Apache-2.0; knows only Soundstage's classes"),
+        _model("huge", weights_home() / huge["file"], huge["licence"]),
     ]
 
 
@@ -66,10 +49,10 @@ def _model(name: str, path: Path, licence: str) -> tuple[str, str, str, str]:
 def report(console: Console) -> bool:
     """Print everything; returns whether `moca segment` can run with the bundled model."""
     missing = [name for name, version in packages().items() if version is None]
-    console.print(f"moca-avs {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    console.print(f"moca-avs {__version__}, Python {platform.pythonversion_of()}, {platform.platform()}")
     console.print(f"device: {device_line()}")
     console.print("packages: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in packages().items()))
-    extras = ", ".join(f"{extra} {'yes' if _version(name) else 'no'}" for extra, name in EXTRAS.items())
+    extras = ", ".join(f"{extra} {'yes' if version_of(name) else 'no'}" for extra, name in EXTRAS.items())
     console.print(f"extras: {extras}")
     table = Table("model", "weights", "path", "licence of its results", title="Models", title_justify="left")
     for row in models():
@@ -78,7 +61,9 @@ def report(console: Console) -> bool:
     free = shutil.disk_usage(_existing(weights_home())).free / 1e9
     console.print(f"fetched weights live in {weights_home()} ({free:.0f} GB free; move it with MOCA_WEIGHTS)")
     ready = not missing and models()[0][1] != "not here"
-    console.print("ready: moca segment runs with --model mini" if ready else f"not ready: missing {missing or 'mini weights'}")
+    console.print(
+        "ready: moca segment runs with --model mini" if ready else f"not ready: missing {missing or 'mini weights'}"
+    )
     return ready
 
 

@@ -112,9 +112,7 @@ def swap_all(clips: Sequence[Clip]) -> list[ControlClip]:
     categories are rotated by one. Deterministic; each sound is used once.
     """
     if len(clips) < 2:
-        raise InputError(
-            f"the swapped control needs at least 2 clips, got {len(clips)}; evaluate more clips."
-        )
+        raise InputError(f"the swapped control needs at least 2 clips, got {len(clips)}; evaluate more clips.")
     order = sorted(range(len(clips)), key=lambda position: clips[position].category)
     categories = [clip.category for clip in clips]
     largest = max(categories.count(category) for category in set(categories))
@@ -154,10 +152,7 @@ class EvaluationResult:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-able dict in which None stands for a metric that does not exist (NaN)."""
-        clips = [
-            {"name": clip.name, "category": clip.category, **_without_nan(clip.metrics)}
-            for clip in self.clips
-        ]
+        clips = [{"name": clip.name, "category": clip.category, **_without_nan(clip.metrics)} for clip in self.clips]
         return {
             "method": self.method,
             "settings": self.settings,
@@ -262,14 +257,10 @@ def _check(clips: list[Clip], controls: tuple[str, ...], variants: dict[str, Met
         raise InputError("evaluation needs at least 1 clip, got 0; choose another split or folder.")
     for name in controls:
         if name not in CONTROLS:
-            raise InputError(
-                f"control must be one of {', '.join(CONTROLS)}, got {name!r}; drop or rename it."
-            )
+            raise InputError(f"control must be one of {', '.join(CONTROLS)}, got {name!r}; drop or rename it.")
     names = [*controls, *variants]
     if len(set(names)) < len(names) or "none" in names:
-        raise InputError(
-            f"controls and variants need distinct names, none of them 'none', got {names}; rename."
-        )
+        raise InputError(f"controls and variants need distinct names, none of them 'none', got {names}; rename.")
 
 
 def _score_clip(method: Method, clip: Clip) -> VideoScores:

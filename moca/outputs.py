@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from moca.errors import InputError
+from moca.installed import packages
 from moca.media import VideoInfo, probe, read_steps, render_video
 from moca.overlays import paint_step
 from moca.report import ReportBuilder
@@ -25,7 +26,12 @@ from moca.version import __version__
 
 SEGMENTS_FORMAT = 1
 PARTIAL = ".moca-partial"
-PRODUCTS = ("masks", "overlay.mp4", "report.html", "segments.json")  # segments.json last: it marks a finished run
+PRODUCTS = (
+    "masks",
+    "overlay.mp4",
+    "report.html",
+    "segments.json",
+)  # segments.json last: it marks a finished run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +119,10 @@ def _finished(target: Path, settings: dict[str, Any], overwrite: bool) -> Summar
         document = json.loads(path.read_text())
         same = document["settings"] == settings
         summary = Summary(
-            steps=len(document["steps"]), sounding=_sounding(document), notes=tuple(document["notes"]), reused=True
+            steps=len(document["steps"]),
+            sounding=_sounding(document),
+            notes=tuple(document["notes"]),
+            reused=True,
         )
     except (ValueError, KeyError, TypeError):
         same, summary = False, None
@@ -149,7 +158,13 @@ def _write_masks(
     notes = [segmenter.pipeline.notice] if segmenter.pipeline.notice else []
     if info.audio_stream is None:
         notes.append("The video has no audio stream: every mask is empty.")
-    report = ReportBuilder(title=source.name, settings=settings, info=_info(info), notes=notes)
+    report = ReportBuilder(
+        title=source.name,
+        settings=settings,
+        info=_described(info, segmenter),
+        notes=notes,
+        versions={name: version for name, version in packages().items() if version},
+    )
     records: list[dict] = []
     held: list = []
     reading = {"video_stream": config.video_stream, "audio_stream": config.audio_stream}
@@ -269,6 +284,24 @@ def _document(source: Path, info: VideoInfo, settings: dict, steps: list[dict], 
         "settings": settings,
         "notes": notes,
         "steps": steps,
+    }
+
+
+def _described(info: VideoInfo, segmenter: Segmenter) -> dict[str, str]:
+    """The video and the model in a reader's words, for the head of the report."""
+    rate = "unknown" if info.rate_hz is None else f"{info.rate_hz:g} frames per second"
+    sound = "no audio stream"
+    if info.audio_stream is not None:
+        channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
+        sound = f"{info.sample_rate_hz / 1000:g} kHz, {channels} (stream {info.audio_stream})"
+    pipeline = segmenter.pipeline
+    return {
+        "Size": f"{info.width} x {info.height} pixels",
+        "Rate": rate,
+        "Duration": "unknown" if info.duration_s is None else f"{info.duration_s:.1f} s",
+        "Sound": sound,
+        "Model": f"{pipeline.name}, {'with adapters' if pipeline.adapted else 'frozen encoder alone'}",
+        "Licence of the result": pipeline.licence,
     }
 
 

@@ -26,9 +26,7 @@ _LEGIBLE_PX = 8  # letters smaller than this are left out
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-"})
 
 
-def paint_mask(
-    frame: np.ndarray, mask: np.ndarray, *, colour: Colour = MASK_COLOUR, alpha: float = 0.45
-) -> np.ndarray:
+def paint_mask(frame: np.ndarray, mask: np.ndarray, *, colour: Colour = MASK_COLOUR, alpha: float = 0.45) -> np.ndarray:
     """Tint the mask and draw its outline.
 
     frame: (H, W, 3) uint8 RGB; mask: (H, W) bool; alpha: share of the tint in [0, 1]. The outline is white
@@ -156,13 +154,9 @@ def meter_fill(level_dbfs: float) -> float:
 
 def _check(frame: np.ndarray, plane: np.ndarray, name: str) -> None:
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
-        raise InputError(
-            f"frame must be (H, W, 3) uint8 RGB, got shape {frame.shape} {frame.dtype}; convert it first."
-        )
+        raise InputError(f"frame must be (H, W, 3) uint8 RGB, got shape {frame.shape} {frame.dtype}; convert it first.")
     if plane.shape != frame.shape[:2]:
-        raise InputError(
-            f"{name} must have the frame's size {frame.shape[:2]}, got {plane.shape}; resize it first."
-        )
+        raise InputError(f"{name} must have the frame's size {frame.shape[:2]}, got {plane.shape}; resize it first.")
 
 
 def _check_share(name: str, value: float) -> None:
@@ -222,9 +216,7 @@ def _label(
     box = (max(text_px, meter_px) + 2 * pad, max(1, len(wrapped)) * pitch + pad)
     image = Image.new("RGBA", (min(box[0], width), min(box[1], height)), (0, 0, 0, 0))
     draw = ImageDraw.Draw(image)
-    draw.rounded_rectangle(
-        (0, 0, image.width - 1, image.height - 1), radius=size // 3, fill=(10, 12, 16, 190)
-    )
+    draw.rounded_rectangle((0, 0, image.width - 1, image.height - 1), radius=size // 3, fill=(10, 12, 16, 190))
     if meter_steps is not None:
         top = pad // 2 + pitch // 2 - max(1, size // 4)
         _draw_meter(draw, (pad, top, pad + meter_px - 1, top + max(1, size // 2)), meter_steps / 48)
@@ -251,9 +243,7 @@ def _draw_meter(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], fill:
             draw.rectangle((left + round(span * start), top, stop, bottom), fill=(*colour, 255))
 
 
-def _wrap(
-    lines: Sequence[str], size: int, room: int, first_indent: int, *, rows: int
-) -> list[tuple[str, int]]:
+def _wrap(lines: Sequence[str], size: int, room: int, first_indent: int, *, rows: int) -> list[tuple[str, int]]:
     """Break lines at spaces to at most `rows` rows of `room` pixels -> [(text, indent)]."""
     wrapped: list[tuple[str, int]] = []
     for line in lines:

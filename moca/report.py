@@ -162,9 +162,7 @@ def _picture(frame: np.ndarray, result: StepResult) -> Picture:
 
 
 def _jpeg(image: np.ndarray) -> bytes:
-    done, data = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
-    )
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     assert done
     return data.tobytes()
 

@@ -142,15 +142,11 @@ def _draw_panel(panel: _Panel, spans: Sequence[tuple[float, float]], top: float)
         return top + _PANEL * (1.0 - share)
 
     known = any(math.isfinite(value) for value in panel.values)
-    note = (
-        "" if known else (": no sound in any step" if panel.css == "level" else ": not computed in any step")
-    )
+    note = "" if known else (": no sound in any step" if panel.css == "level" else ": not computed in any step")
     parts = [f'<text x="{_LEFT}" y="{top - 7}" class="name">{escape(panel.name + note)}</text>']
     for tick in panel.ticks:
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}"/>')
-        parts.append(
-            f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" class="tick end">{panel.label(tick)}</text>'
-        )
+        parts.append(f'<text x="{_LEFT - 8}" y="{y(tick) + 4:.1f}" class="tick end">{panel.label(tick)}</text>')
     for line, area in _paths(panel.values, spans, y, y(panel.low)):
         if panel.filled:
             parts.append(f'<path class="{panel.css} fill" d="{area}"/>')
@@ -206,9 +202,7 @@ def _tooltips(
         )
         target = next((row.index for row in column if row.index in shown), None)
         # The links are a convenience for the pointer; the gallery itself is in reading order.
-        yield (
-            box if target is None else f'<a href="#step-{target}" tabindex="-1" aria-hidden="true">{box}</a>'
-        )
+        yield (box if target is None else f'<a href="#step-{target}" tabindex="-1" aria-hidden="true">{box}</a>')
 
 
 def _describe(column: Sequence[StepRow]) -> Iterator[str]:

@@ -192,9 +192,7 @@ def _gallery_row(row: StepRow, picture: Picture) -> Iterator[str]:
         ratio = f"aspect-ratio:{picture.width}/{picture.height}"
         yield f'<div class="blank" style="{ratio}"><p><b>Empty mask</b>{escape(row.reason or "")}</p></div>'
     else:
-        yield _image(
-            picture.mask, picture, f"Mask at {time}: {100.0 * row.area:.1f} % of the frame is tinted"
-        )
+        yield _image(picture.mask, picture, f"Mask at {time}: {100.0 * row.area:.1f} % of the frame is tinted")
     yield "</article>"
 
 

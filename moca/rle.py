@@ -27,9 +27,7 @@ def encode(mask: np.ndarray) -> dict[str, object]:
     {'size': [2, 2], 'counts': '22'}
     """
     if mask.dtype != np.bool_ or mask.ndim != 2:
-        raise InputError(
-            f"mask must be (H, W) bool, got shape {mask.shape} {mask.dtype}; compare it first (mask > 0)."
-        )
+        raise InputError(f"mask must be (H, W) bool, got shape {mask.shape} {mask.dtype}; compare it first (mask > 0).")
     height, width = mask.shape
     _check_size(height, width)
     flat = mask.ravel(order="F")
@@ -98,8 +96,7 @@ def _from_string(text: bytes) -> np.ndarray:
     lengths = ends - starts + 1
     if lengths.max() > _PLACES:
         raise InputError(
-            f"a number in counts may take at most {_PLACES} characters, got {lengths.max()}; "
-            "the file is damaged."
+            f"a number in counts may take at most {_PLACES} characters, got {lengths.max()}; the file is damaged."
         )
     places = np.arange(codes.size) - np.repeat(starts, lengths)
     counts = np.add.reduceat((codes & 31) << (5 * places), starts)

@@ -34,7 +34,12 @@ class Segmenter:
     name = "moca"
 
     def __init__(
-        self, pipeline: Pipeline, *, config: SegmentConfig | None = None, batch_steps: int = 8, device: str = "cpu"
+        self,
+        pipeline: Pipeline,
+        *,
+        config: SegmentConfig | None = None,
+        batch_steps: int = 8,
+        device: str = "cpu",
     ) -> None:
         self.pipeline = pipeline
         self.config = config or pipeline.segment
@@ -110,9 +115,7 @@ class Segmenter:
         encoder, towers = self.pipeline.encoder, self.pipeline.towers
         pixels = preprocess_frames([step.frame for step in steps], encoder.config.image_size, fit="stretch")
         context = towers.hear(self._mels(steps).to(self.device))
-        tokens = towers.suffix(
-            towers.prefix(pixels.to(self.device)), context, reading=encoder.config.reading
-        )
+        tokens = towers.suffix(towers.prefix(pixels.to(self.device)), context, reading=encoder.config.reading)
         patches = encoder.project_image(tokens)
         audio = encoder.audio_direction(context.tokens)
         cosines = torch.einsum("bne,be->bn", patches, audio)

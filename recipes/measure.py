@@ -49,7 +49,9 @@ def measure(segmenter: Segmenter, pairs: Pairs, *, swapped: bool = False) -> dic
         if kind not in SILENT_KINDS:
             truth = np.asarray(pairs.masks[rows]) > 0
             scores[f"{kind}.iou"] = float(np.mean(frame_iou(masks, truth)))
-            scores[f"{kind}.pointing"] = float(np.mean([_points(r.heat, t) for r, t in zip(results, truth, strict=True)]))
+            scores[f"{kind}.pointing"] = float(
+                np.mean([_points(r.heat, t) for r, t in zip(results, truth, strict=True)])
+            )
     return scores
 
 

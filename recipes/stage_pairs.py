@@ -52,7 +52,11 @@ def _draw(task: tuple[int, str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     cv2.setNumThreads(1)
     seed, kind, size = task
     drawn = sample_frame(seed, kind, size=size)
-    return drawn.frame, np.round(np.clip(drawn.audio, -1, 1) * 32767).astype(np.int16), drawn.mask.astype(np.uint8)
+    return (
+        drawn.frame,
+        np.round(np.clip(drawn.audio, -1, 1) * 32767).astype(np.int16),
+        drawn.mask.astype(np.uint8),
+    )
 
 
 def _tasks(config: PairsConfig) -> list[tuple[int, str, int]]:

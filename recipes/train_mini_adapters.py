@@ -68,7 +68,9 @@ def audio_directions(encoder: ImageBind, pairs: Pairs) -> np.ndarray:
     return torch.cat(parts).numpy()
 
 
-def train(encoder: ImageBind, pairs: Pairs, recipe: AdapterRecipe, matching: MatchingConfig) -> tuple[AdaptedTowers, dict]:
+def train(
+    encoder: ImageBind, pairs: Pairs, recipe: AdapterRecipe, matching: MatchingConfig
+) -> tuple[AdaptedTowers, dict]:
     """Train the adapters; returns them and how the loss went."""
     image, audio = encoder.image_tower, encoder.audio_tower
     plan = make_plan("last", recipe.blocks, image.depth, audio.depth)
@@ -85,7 +87,9 @@ def train(encoder: ImageBind, pairs: Pairs, recipe: AdapterRecipe, matching: Mat
         for _ in range(recipe.steps):
             anchors = generator.choice(len(rows), recipe.batch, replace=False)
             triplet = (anchors, *mine_triplets(anchors, table, generator))
-            loss, active = triplet_loss(*_feature_maps(encoder, towers, pairs, [rows[part] for part in triplet]), matching)
+            loss, active = triplet_loss(
+                *_feature_maps(encoder, towers, pairs, [rows[part] for part in triplet]), matching
+            )
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
@@ -119,7 +123,9 @@ def calibrate(segmenter: Segmenter, pairs: Pairs, *, count: int = 1_000) -> Segm
         cosines.append(found.ravel())
     low, high = np.percentile(np.concatenate(cosines), [50, 99.5])
     gate = float(np.percentile(scores, 5))
-    return replace(segmenter.config, gate=round(gate, 4), heat_low=round(float(low), 4), heat_high=round(float(high), 4))
+    return replace(
+        segmenter.config, gate=round(gate, 4), heat_low=round(float(low), 4), heat_high=round(float(high), 4)
+    )
 
 
 def choose_rule(segmenter: Segmenter, validation: Pairs) -> tuple[SegmentConfig, list[dict]]:
@@ -134,10 +140,17 @@ def choose_rule(segmenter: Segmenter, validation: Pairs) -> tuple[SegmentConfig,
     return replace(segmenter.config, clusters=best["clusters"], sounding=best["sounding"]), tried
 
 
-def settle(name: str, encoder: ImageBind, towers: AdaptedTowers, train_pairs: Pairs, validation: Pairs) -> tuple[Segmenter, list[dict]]:
+def settle(
+    name: str, encoder: ImageBind, towers: AdaptedTowers, train_pairs: Pairs, validation: Pairs
+) -> tuple[Segmenter, list[dict]]:
     """A segmenter with its gate calibrated and its rule chosen."""
     pipeline = Pipeline(
-        name=name, encoder=encoder, towers=towers, adapted=name != "frozen", segment=SegmentConfig(), licence="Apache-2.0"
+        name=name,
+        encoder=encoder,
+        towers=towers,
+        adapted=name != "frozen",
+        segment=SegmentConfig(),
+        licence="Apache-2.0",
     )
     segmenter = Segmenter(pipeline, batch_steps=32)
     segmenter.config = calibrate(segmenter, train_pairs)
@@ -177,7 +190,10 @@ def main() -> None:
         "mix": dict(mix),
         "trainable_parameters": count_trainable(towers),
         "minutes": round(minutes, 1),
-        "active_first_last": [float(np.mean(history["active"][:50])), float(np.mean(history["active"][-50:]))],
+        "active_first_last": [
+            float(np.mean(history["active"][:50])),
+            float(np.mean(history["active"][-50:])),
+        ],
         "rules_on_validation": adapted_tried,
         "test": {
             "adapted": measure(adapted, test),

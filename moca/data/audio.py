@@ -29,9 +29,7 @@ def read_wav(path: str | Path, *, sample_rate_hz: int = SAMPLE_RATE_HZ) -> np.nd
             rate_hz, samples = wavfile.read(path)
     except FileNotFoundError:
         raise InputError(f"audio must be a WAV file, {path} does not exist; check the path.") from None
-    except (
-        Exception
-    ) as error:  # a broken header fails in many ways: ValueError, struct.error, UnboundLocalError
+    except Exception as error:  # a broken header fails in many ways: ValueError, struct.error, UnboundLocalError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"audio must be a PCM or float WAV file, {path} cannot be read ({reason}); convert it with "

@@ -120,18 +120,12 @@ def read_avsbench(root: str | Path, subset: str = "s4", split: str = "test") -> 
     clips, and missing files (how many, and the first five).
     """
     if subset not in SUBSETS:
-        raise InputError(
-            f"subset must be one of {', '.join(SUBSETS)}, got {subset!r}; pass --subset s4 or ms3."
-        )
+        raise InputError(f"subset must be one of {', '.join(SUBSETS)}, got {subset!r}; pass --subset s4 or ms3.")
     if split not in SPLITS:
-        raise InputError(
-            f"split must be one of {', '.join(SPLITS)}, got {split!r}; results are reported on test."
-        )
+        raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}; results are reported on test.")
     layout = SUBSETS[subset]
     folder = _find_folder(Path(root), subset, layout)
-    rows = [
-        (name, category) for name, category, found in _read_csv(folder / layout.csv, layout) if found == split
-    ]
+    rows = [(name, category) for name, category, found in _read_csv(folder / layout.csv, layout) if found == split]
     if not rows:
         raise InputError(
             f"split {split} must have at least 1 clip, {folder / layout.csv} lists 0; check its split column."
@@ -233,7 +227,5 @@ def _open_image(path: Path) -> Image.Image:
         image.load()
     except OSError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(
-            f"frames and masks must be images, {path} cannot be read ({reason}); copy it again."
-        ) from None
+        raise InputError(f"frames and masks must be images, {path} cannot be read ({reason}); copy it again.") from None
     return image

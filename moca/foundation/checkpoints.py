@@ -38,9 +38,7 @@ def load_imagebind(path: str | Path, config: ImageBindConfig | None = None) -> I
     if path.is_dir():
         stored = _read_config(path / CONFIG_FILE)
         if config is not None and config != stored:
-            raise InputError(
-                f"{path} was saved with another configuration than the one given; leave config out."
-            )
+            raise InputError(f"{path} was saved with another configuration than the one given; leave config out.")
         return _assemble(stored, _read_safetensors(path / WEIGHTS_FILE), path / WEIGHTS_FILE)
     config = config or ImageBindConfig.huge()
     kept = {name: tensor for name, tensor in _read_checkpoint(path).items() if _modality(name) in MODALITIES}
@@ -140,9 +138,7 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise InputError(f"{rule}, got a damaged or different file; download it again.") from error
     if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise InputError(
-            f"{rule}, got a {type(tensors).__name__} with something else in it; use the plain weights."
-        )
+        raise InputError(f"{rule}, got a {type(tensors).__name__} with something else in it; use the plain weights.")
     return tensors
 
 
@@ -151,9 +147,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(
-            f"{path} must be a complete safetensors file, got a damaged one; restore it."
-        ) from error
+        raise InputError(f"{path} must be a complete safetensors file, got a damaged one; restore it.") from error
 
 
 def _read_config(path: Path) -> ImageBindConfig:
@@ -165,9 +159,7 @@ def _read_config(path: Path) -> ImageBindConfig:
     if not isinstance(document, dict) or set(document) != {"format", "kind", "config"}:
         raise InputError(f"{path} must be an object with exactly format, kind and config; restore it.")
     if document["kind"] != KIND:
-        raise InputError(
-            f"{path} must be of kind {KIND!r}, got {document['kind']!r}; use an ImageBind folder."
-        )
+        raise InputError(f"{path} must be of kind {KIND!r}, got {document['kind']!r}; use an ImageBind folder.")
     if document["format"] != FORMAT:
         raise InputError(f"{path} must have format {FORMAT}, got {document['format']!r}; update MoCA-AVS.")
     return ImageBindConfig.from_dict(document["config"])

@@ -218,9 +218,7 @@ def fold_batchnorm(model: ImageBind) -> ImageBind:
     """
     if model.config.stem != "conv" or model.config.folded:
         state = "already folded" if model.config.folded else f"of stem {model.config.stem!r}"
-        raise InputError(
-            f"only an unfolded model with stem 'conv' can be folded, got one {state}; use it as it is."
-        )
+        raise InputError(f"only an unfolded model with stem 'conv' can be folded, got one {state}; use it as it is.")
     tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     for modality, stem in model.modality_preprocessors.items():
         prefix = f"modality_preprocessors.{modality}.rgbt_stem.proj"

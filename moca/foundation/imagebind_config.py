@@ -70,9 +70,7 @@ class ImageBindConfig:
         for kind in ("image", "audio"):
             width, heads = getattr(self, f"{kind}_width"), getattr(self, f"{kind}_heads")
             if width % heads:
-                raise InputError(
-                    f"{kind}_width must be a multiple of {kind}_heads ({heads}), got {width}; change one."
-                )
+                raise InputError(f"{kind}_width must be a multiple of {kind}_heads ({heads}), got {width}; change one.")
         self._check_grids()
 
     def _check_grids(self):
@@ -93,20 +91,15 @@ class ImageBindConfig:
         strides = {"patch": self.patch, "audio_patch": self.audio_patch, "audio_stride": self.audio_stride}
         for name, value in strides.items():
             if value != CONV_STEM_STRIDE:
-                raise InputError(
-                    f'{name} must be {CONV_STEM_STRIDE} with stem "conv", got {value}; change one.'
-                )
+                raise InputError(f'{name} must be {CONV_STEM_STRIDE} with stem "conv", got {value}; change one.')
         for name, value in (("mel_bins", mel.mel_bins), ("target_frames", mel.target_frames)):
             if value % CONV_STEM_STRIDE:
                 raise InputError(
-                    f'{name} must be a multiple of {CONV_STEM_STRIDE} with stem "conv", '
-                    f"got {value}; change it."
+                    f'{name} must be a multiple of {CONV_STEM_STRIDE} with stem "conv", got {value}; change it.'
                 )
         for kind in ("image", "audio"):
             if (width := getattr(self, f"{kind}_width")) % 4:
-                raise InputError(
-                    f'{kind}_width must be a multiple of 4 with stem "conv", got {width}; change it.'
-                )
+                raise InputError(f'{kind}_width must be a multiple of 4 with stem "conv", got {width}; change it.')
 
     @property
     def image_grid(self) -> tuple[int, int]:

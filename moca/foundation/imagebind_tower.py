@@ -29,9 +29,7 @@ class ImageBindTower(nn.Module):
         """Number of blocks."""
         return len(self.trunk.blocks)
 
-    def tokens(
-        self, inputs: Tensor, *, keep: float | None = None, generator: torch.Generator | None = None
-    ) -> Tensor:
+    def tokens(self, inputs: Tensor, *, keep: float | None = None, generator: torch.Generator | None = None) -> Tensor:
         """Tokens entering block 0, (B, L, D), class token first.
 
         inputs: images (B, 3, H, W), two-frame clips (B, 3, 2, H, W), or log-mels (B, 1, M, T).

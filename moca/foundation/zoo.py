@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +13,12 @@ import torch
 import moca.weights
 from adapters import AdaAVConfig, AdaptedTowers, fingerprint, load_adapters, make_plan, read_record
 from moca.errors import InputError
-from moca.foundation.imagebind import ImageBind, ImageBindConfig, random_imagebind
 from moca.foundation.checkpoints import load_imagebind
+from moca.foundation.imagebind import ImageBind, ImageBindConfig, random_imagebind
 from moca.segmenting import SegmentConfig
 
 PIPELINE_FORMAT = 1
 MODELS = ("mini", "huge")
-HUGE_FILE = "imagebind_huge.pth"
-HUGE_LICENCE = "CC BY-NC-SA 4.0 (ImageBind): research only, no commercial use, share alike"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +48,11 @@ def weights_home() -> Path:
     import pooch
 
     return Path(pooch.os_cache("moca-avs"))
+
+
+def manifest() -> dict[str, dict]:
+    """Weights that can be fetched: name -> role, file, url, bytes, sha256, licence, citation."""
+    return tomllib.loads((bundled_weights() / "manifest.toml").read_text())
 
 
 def bundled_weights() -> Path:
@@ -102,7 +106,7 @@ def _read_card(folder: Path, asked: str) -> dict:
     if not path.is_file():
         known = ", ".join(MODELS)
         raise InputError(
-            f"model must be {known} or a folder with a pipeline.json, got {asked}; train one with moca train."
+            f"model must be {known} or a folder with a pipeline.json, got {asked}; give one of them."
         )
     try:
         card = json.loads(path.read_text())
@@ -110,9 +114,9 @@ def _read_card(folder: Path, asked: str) -> dict:
         raise InputError(f"{path} is not valid JSON ({error}); restore it or train again.") from None
     if not isinstance(card, dict) or card.get("format") != PIPELINE_FORMAT:
         found = card.get("format") if isinstance(card, dict) else None
-        raise InputError(
-            f"{path} must have format {PIPELINE_FORMAT}, got {found}; use the version that wrote it."
-        )
+        raise InputError(f"{path} must have format {PIPELINE_FORMAT}, got {found}; use the version that wrote it.")
+    if absent := [name for name in ("name", "encoder", "licence") if name not in card]:
+        raise InputError(f"{path} must name {', '.join(absent)}, which it does not; restore it or train again.")
     return card
 
 
@@ -163,24 +167,23 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device) -> Pipel
 
 
 def _huge_pipeline(adapters: str | Path | None, device: str | torch.device) -> Pipeline:
-    path = weights_home() / HUGE_FILE
+    entry = manifest()["imagebind-huge"]
+    path = weights_home() / entry["file"]
     if not path.is_file():
         raise InputError(
-            f"model huge needs {HUGE_FILE} (4.8 GB, licence CC BY-NC-SA 4.0) in {path.parent}, which has no such "
-            "file; download it from https://dl.fbaipublicfiles.com/imagebind/imagebind_huge.pth, or use --model mini."
+            f"model huge needs {entry['file']} ({entry['bytes'] / 1e9:.1f} GB, licence {entry['licence']}) in "
+            f"{path.parent}, which has no such file; download it from {entry['url']}, or use --model mini."
         )
     encoder = load_imagebind(path, ImageBindConfig.huge()).to(device)
     towers, prints, extra = _towers(encoder, None if adapters == "default" else adapters, device)
-    segment = SegmentConfig(**extra["segment"]) if extra.get("segment") else SegmentConfig()
+    calibrated = "segment" in extra
     return Pipeline(
         name="huge",
         encoder=encoder,
         towers=towers,
         adapted=adapters not in (None, "default"),
-        segment=segment,
-        licence=HUGE_LICENCE,
-        notice=None
-        if extra.get("segment")
-        else "The gate is not calibrated for this model: only silence closes it.",
+        segment=SegmentConfig(**extra["segment"]) if calibrated else SegmentConfig(gate=-1.0, heat_low=-1.0),
+        licence=f"ImageBind: {entry['licence']}",
+        notice=None if calibrated else "The gate is not calibrated for this model: only silence closes it.",
         fingerprints=prints,
     )

@@ -45,9 +45,7 @@ def checked_target(target: str | Path) -> Path:
     return path
 
 
-def add_picture_stream(
-    container, width: int, height: int, time_base: Fraction, rate: Fraction, **options: str
-):
+def add_picture_stream(container, width: int, height: int, time_base: Fraction, rate: Fraction, **options: str):
     """An H.264 stream for frames of (height, width). yuv420p, or yuv444p where a side is odd.
 
     4:2:0 stores one colour sample per 2 x 2 pixels and needs even sides; 4:4:4 keeps an odd size exact.

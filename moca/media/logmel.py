@@ -46,11 +46,7 @@ class LogMelConfig:
                 raise InputError(f"{name} must be a whole number of at least 1, got {value!r}; correct it.")
         for name in ("frame_ms", "hop_ms", "mean", "std"):
             value = getattr(self, name)
-            if (
-                not isinstance(value, int | float)
-                or not math.isfinite(value)
-                or (name != "mean" and value <= 0)
-            ):
+            if not isinstance(value, int | float) or not math.isfinite(value) or (name != "mean" and value <= 0):
                 rule = "finite" if name == "mean" else "finite and above 0"
                 raise InputError(f"{name} must be a number that is {rule}, got {value!r}; correct it.")
         if self.sample_rate_hz <= 2 * LOWEST_HZ:
@@ -112,9 +108,7 @@ def log_mel(waves: Tensor, config: LogMelConfig | None = None) -> Tensor:
 
 def _filter_bank_energies(waves: Tensor, config: LogMelConfig) -> Tensor:
     """Kaldi's fbank: (B, S) -> (B, F, M) natural logarithms of mel energies, F = 1 + (S - W) // hop."""
-    window, bank = _window_and_bank(
-        config.sample_rate_hz, config.frame_samples, config.mel_bins, waves.device
-    )
+    window, bank = _window_and_bank(config.sample_rate_hz, config.frame_samples, config.mel_bins, waves.device)
     frames = waves.unfold(-1, config.frame_samples, config.hop_samples)
     frames = frames - frames.mean(-1, keepdim=True)
     # The first sample of a window has no predecessor and is emphasised with itself.
@@ -139,9 +133,7 @@ def _window_and_bank(rate_hz: int, frame_samples: int, mel_bins: int, device: to
     bins = 1 << (frame_samples - 1).bit_length() >> 1
     mel = mel_scale(torch.arange(bins, dtype=torch.float64) * rate_hz / (2 * bins))[:, None]
     limits = mel_scale(torch.tensor([LOWEST_HZ, rate_hz / 2], dtype=torch.float64))
-    edges = limits[0] + (limits[1] - limits[0]) * torch.arange(mel_bins + 2, dtype=torch.float64) / (
-        mel_bins + 1
-    )
+    edges = limits[0] + (limits[1] - limits[0]) * torch.arange(mel_bins + 2, dtype=torch.float64) / (mel_bins + 1)
     rising = (mel - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - mel) / (edges[2:] - edges[1:-1])
     bank = torch.minimum(rising, falling).clamp_min(0.0)
@@ -168,9 +160,7 @@ def clip_spans(
     return [(start, start + length) for start in starts]
 
 
-def clip_samples(
-    wave: Tensor, config: LogMelConfig | None = None, *, clip_s: float = 2, clips: int = 3
-) -> Tensor:
+def clip_samples(wave: Tensor, config: LogMelConfig | None = None, *, clip_s: float = 2, clips: int = 3) -> Tensor:
     """The clips of `clip_spans` cut from a wave.
 
     wave: (S,) or (C, S) at the configuration's rate. Returns (clips, S') or (clips, C, S'), where S' is the

@@ -156,7 +156,8 @@ class VideoEnd:
     def _note(self, packet) -> None:
         stamp = packet.dts if packet.pts is None else packet.pts
         is_video = packet.stream_index == self._stream.index
-        if not packet.size or packet.is_discard or (stamp is None and not is_video):
+        unseen = not packet.size or packet.is_discard or packet.is_corrupt
+        if unseen or (stamp is None and not is_video):
             return
         lasts = (packet.duration or 0) * packet.time_base or (self._step if is_video else Fraction(0))
         start = self._last + self._step + self._zero if stamp is None else stamp * packet.time_base

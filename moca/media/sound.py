@@ -23,9 +23,7 @@ class Sound:
     Memory: the samples of one window and one decoded packet, whatever the length of the file.
     """
 
-    def __init__(
-        self, container, stream, *, zero: Fraction, sample_rate_hz: int, layout: str | None = None
-    ) -> None:
+    def __init__(self, container, stream, *, zero: Fraction, sample_rate_hz: int, layout: str | None = None) -> None:
         self._container, self._stream, self._zero = container, stream, zero
         self._sample_rate_hz, self._layout = sample_rate_hz, layout
         self._source = self._chunks()
@@ -91,9 +89,7 @@ class _Run:
         self._rate_hz, self.expected = frame.sample_rate, start
         self._position = round(start * sample_rate_hz)
         self._mono = layout is None
-        self._resampler = av.AudioResampler(
-            format="fltp", layout=layout or frame.layout.name, rate=sample_rate_hz
-        )
+        self._resampler = av.AudioResampler(format="fltp", layout=layout or frame.layout.name, rate=sample_rate_hz)
 
     def continues(self, frame, stamp: Fraction | None) -> bool:
         """Whether frame, stamped in seconds from time zero, follows on from what was fed so far."""

@@ -92,9 +92,7 @@ def choose_video(container, path: str | Path, index: int | None = None):
         raise InputError(f"{path} has no video stream, {found}; {GIVE_A_VIDEO}")
     if index is not None:
         return _with_index(streams, path, "video", index)
-    return max(
-        streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index)
-    )
+    return max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
 
 
 def choose_audio(container, path: str | Path, index: int | None = None):
@@ -164,7 +162,9 @@ class Decoded:
 
     def __iter__(self) -> Iterator:
         for packet in packets(self.container, self.stream):
-            if packet.size:  # the demuxer's own flush packets are empty, and missing from a broken file
+            # The demuxer's flush packets are empty, and missing from a broken file: they are not used. Half a
+            # packet, where a file is cut off, would cost the good frames that still wait in the decoder.
+            if packet.size and not packet.is_corrupt:
                 yield from self._decode(packet)
         yield from self._decode(None)
 

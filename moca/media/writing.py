@@ -77,9 +77,7 @@ def _write(temporary: Path, frames: Iterator[np.ndarray], rate: Fraction, sound:
                     voice.codec_context.flags |= bit_exact
             container.mux(pictures.encode(encoded_frame(rgb, pictures, number, 1, threads=1)))
             while voice is not None and spoken < min(len(sound[0]), (number + 1) / rate * sound[1]):
-                container.mux(
-                    voice.encode(aac_frame(sound[0][None, spoken : spoken + AAC_FRAME], voice, spoken))
-                )
+                container.mux(voice.encode(aac_frame(sound[0][None, spoken : spoken + AAC_FRAME], voice, spoken)))
                 spoken += AAC_FRAME
         container.mux(pictures.encode(None))
         while voice is not None and spoken < len(sound[0]):  # sound that outlasts the pictures
@@ -119,9 +117,7 @@ def render_video(
         pictures = Pictures(container, video, source)
         if max(pictures.width, pictures.height) > MAX_SIDE:
             size = f"{pictures.width}x{pictures.height}"
-            raise InputError(
-                f"a video is written with sides of at most {MAX_SIDE} pixels, {source} has {size}."
-            )
+            raise InputError(f"a video is written with sides of at most {MAX_SIDE} pixels, {source} has {size}.")
         temporary = stack.enter_context(written_whole(file))
         _render(temporary, pictures, video, paint, (voice, audio), progress)
 
@@ -132,9 +128,7 @@ def _render(temporary: Path, pictures: Pictures, video, paint, sound: tuple, pro
     rate = frame_rate(video)
     rate = rate if rate is not None and rate <= 1000 else Fraction(25)  # a hint for the encoder, no timing
     base = pictures.time_base
-    with av.open(
-        str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"}
-    ) as container:
+    with av.open(str(temporary), "w", format="mp4", container_options={"movflags": "+faststart"}) as container:
         # No reordered frames (bf=0): with them mp4 cannot say how long each frame of a variable rate is
         # shown, and players cut the end off.
         size = pictures.width, pictures.height
@@ -171,9 +165,7 @@ def _checked_sound(audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, 
     """audio as float32 in [-1, 1] with its rate; None where it has no samples."""
     audio = np.asarray(audio)
     if audio.ndim != 1 or audio.dtype.kind != "f":
-        raise InputError(
-            f"audio must be one channel of floats, shape (samples,), got {audio.shape} of {audio.dtype}."
-        )
+        raise InputError(f"audio must be one channel of floats, shape (samples,), got {audio.shape} of {audio.dtype}.")
     if sample_rate_hz not in AAC_RATES_HZ:
         raise InputError(
             f"sample_rate_hz must be one of {', '.join(map(str, AAC_RATES_HZ))} (what AAC offers), "

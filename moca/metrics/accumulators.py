@@ -56,9 +56,7 @@ class VideoScores:
         """The inverse of `to_json`; raises InputError for missing or unknown keys."""
         names = {field.name for field in fields(cls)}
         if set(stored) != names:
-            raise InputError(
-                f"a video's scores have the keys {sorted(names)}, got {sorted(stored)}; score it again."
-            )
+            raise InputError(f"a video's scores have the keys {sorted(names)}, got {sorted(stored)}; score it again.")
         return cls(**{**stored, "f_curve": tuple(stored["f_curve"])})
 
 
@@ -114,9 +112,7 @@ class AVSBenchScores:
         """Keep a scored video at place `index` of the test set; by default after the last one."""
         index = max(self._videos, default=-1) + 1 if index is None else index
         if index in self._videos:
-            raise InputError(
-                f"every video counts once, video {index} is already scored; give it its own index."
-            )
+            raise InputError(f"every video counts once, video {index} is already scored; give it its own index.")
         self._videos[index] = video
 
     def merge(self, other: AVSBenchScores) -> None:
@@ -145,9 +141,7 @@ class AVSBenchScores:
         """
         videos = [self._videos[index] for index in sorted(self._videos)]
         if not videos:
-            raise InputError(
-                "at least 1 video must be scored before metrics exist, got 0; call update() first."
-            )
+            raise InputError("at least 1 video must be scored before metrics exist, got 0; call update() first.")
         frames, sounding = sum(v.frames for v in videos), sum(v.sounding for v in videos)
         silent = frames - sounding
         metrics: dict[str, float] = {}

@@ -109,9 +109,7 @@ def threshold_curves(scores: np.ndarray, truth: np.ndarray) -> ThresholdCurves:
     scores, truth = _checked(np.asarray(scores, dtype=np.float32), truth)
     low, high = scores.min(), scores.max()
     if not (low >= 0 and high <= 1):
-        raise InputError(
-            f"scores must be in [0, 1], got {low:.4g} to {high:.4g}; pass logits through probabilities()."
-        )
+        raise InputError(f"scores must be in [0, 1], got {low:.4g} to {high:.4g}; pass logits through probabilities().")
     counts = np.stack([_histogram(s, t) for s, t in zip(scores, truth, strict=True)])
     above = counts[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
     true_positive, predicted = above[:, 1], above.sum(axis=1)
@@ -160,9 +158,7 @@ def _overlap(pred: np.ndarray, truth: np.ndarray):
 def _binary(pred: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pred = np.asarray(pred)
     if pred.dtype != bool:
-        raise InputError(
-            f"a hard mask must be bool, got {pred.dtype}; threshold scores with hard_mask() first."
-        )
+        raise InputError(f"a hard mask must be bool, got {pred.dtype}; threshold scores with hard_mask() first.")
     return _checked(pred, truth)
 
 

@@ -56,6 +56,4 @@ def draw_cast(rng: np.random.Generator, kind: str, *, lead: str | None = None) -
     else:
         chosen, heard = order[:shown], tuple(order[:sounding])
     objects = tuple(chosen[number] for number in rng.permutation(shown))
-    return Cast(
-        objects=objects, sounding=() if kind == "offscreen" else heard, heard=heard, area=_AREAS[shown]
-    )
+    return Cast(objects=objects, sounding=() if kind == "offscreen" else heard, heard=heard, area=_AREAS[shown])

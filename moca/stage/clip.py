@@ -35,9 +35,7 @@ class StageConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 60:
                 default = StageConfig.__dataclass_fields__[name].default
-                raise InputError(
-                    f"{name} must be from 1 to 60 {unit}, got {value!r}; choose for example {default}."
-                )
+                raise InputError(f"{name} must be from 1 to 60 {unit}, got {value!r}; choose for example {default}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +67,7 @@ class StageClip:
         return self.frames_at / self.config.rate_hz
 
 
-def sample_clip(
-    seed: int, kind: str, config: StageConfig | None = None, *, lead: str | None = None
-) -> StageClip:
+def sample_clip(seed: int, kind: str, config: StageConfig | None = None, *, lead: str | None = None) -> StageClip:
     """Draw one clip; equal arguments give equal bytes in every process and order.
 
     kind and lead as in `sample_frame`. A single source sounds in the first step and in most others; several

@@ -98,18 +98,12 @@ def floor_noise(rng: np.random.Generator, kind: str, samples: int) -> np.ndarray
     if kind == "silent":
         digital = rng.random() < 0.5
         return (
-            np.zeros(samples, np.float32)
-            if digital
-            else ambience(rng, samples=samples, level_db=rng.uniform(-85, -60))
+            np.zeros(samples, np.float32) if digital else ambience(rng, samples=samples, level_db=rng.uniform(-85, -60))
         )
-    return ambience(
-        rng, samples=samples, level_db=rng.uniform(-30, -12) if kind == "noise" else rng.uniform(-70, -45)
-    )
+    return ambience(rng, samples=samples, level_db=rng.uniform(-30, -12) if kind == "noise" else rng.uniform(-70, -45))
 
 
 def check_size(size: int) -> None:
     """InputError unless size is a whole number of pixels within the limits."""
     if isinstance(size, bool) or not isinstance(size, int) or not MIN_SIZE <= size <= MAX_SIZE:
-        raise InputError(
-            f"size must be from {MIN_SIZE} to {MAX_SIZE} pixels, got {size!r}; choose for example 224."
-        )
+        raise InputError(f"size must be from {MIN_SIZE} to {MAX_SIZE} pixels, got {size!r}; choose for example 224.")

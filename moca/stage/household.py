@@ -58,9 +58,7 @@ def draw_fan(side: int, rng: Rng) -> Pen:
         pen.oval((0, 0), (0.9, 0.9), case, solid=False)
     for number in range(count):
         angle = start + 2 * np.pi * number / count
-        spread = (
-            np.sin(np.pi * np.clip(along * 0.88 + 0.07, 0, 1)) ** 0.7 * rng.uniform(0.85, 1.0) * (1.5 / count)
-        )
+        spread = np.sin(np.pi * np.clip(along * 0.88 + 0.07, 0, 1)) ** 0.7 * rng.uniform(0.85, 1.0) * (1.5 / count)
         reach = 0.1 + 0.83 * along
         lead, trail = angle + sweep * along - spread * 0.5, angle + sweep * along + spread * 0.5
         edge = np.stack([reach * np.cos(lead), reach * np.sin(lead)], 1)
@@ -81,9 +79,7 @@ def draw_phone(side: int, rng: Rng) -> Pen:
     if rng.random() < 0.4:
         hand = any_colour(rng, value=(0.15, 0.95))
     top, shoulder, foot = rng.uniform(-0.35, -0.2), rng.uniform(0.3, 0.45), rng.uniform(0.72, 0.9)
-    pen.poly(
-        [(-shoulder, top), (shoulder, top), (foot, 0.62), (foot, 0.8), (-foot, 0.8), (-foot, 0.62)], coat
-    )
+    pen.poly([(-shoulder, top), (shoulder, top), (foot, 0.62), (foot, 0.8), (-foot, 0.8), (-foot, 0.62)], coat)
     pen.box(-foot, 0.7, foot, 0.8, shade(coat, 0.55), solid=False)
     for x in (-shoulder * 0.7, shoulder * 0.7):
         pen.box(x - 0.07, top - 0.2, x + 0.07, top + 0.05, shade(coat, 0.8))
@@ -108,9 +104,7 @@ def draw_frog(side: int, rng: Rng) -> Pen:
     pen, belly = Pen(side, skin), shade(skin, 1.45)
     wide, deep = rng.uniform(0.55, 0.68), rng.uniform(0.45, 0.58)
     for sign in (-1, 1):
-        pen.oval(
-            (sign * wide * 1.05, 0.42), (0.26, 0.42), shade(skin, 0.85), turn=sign * rng.uniform(-35, -10)
-        )
+        pen.oval((sign * wide * 1.05, 0.42), (0.26, 0.42), shade(skin, 0.85), turn=sign * rng.uniform(-35, -10))
         pen.oval((sign * wide * 1.05, 0.82), (0.27, 0.09), shade(skin, 0.8))
         pen.stroke([(sign * 0.3, 0.4), (sign * 0.28, 0.84)], 0.14, shade(skin, 0.9))
     pen.oval((0, 0.25), (wide, deep), skin)
@@ -126,7 +120,5 @@ def draw_frog(side: int, rng: Rng) -> Pen:
         pen.oval((x, -0.52), (eye * 0.42, eye * 0.3), (8, 8, 8), solid=False)
     arc = np.linspace(-1, 1, 13)
     curl = rng.uniform(0.06, 0.16)
-    pen.stroke(
-        np.stack([arc * wide * 0.75, -0.08 - curl * arc**2 + 0.05], 1), 0.045, shade(skin, 0.3), solid=False
-    )
+    pen.stroke(np.stack([arc * wide * 0.75, -0.08 - curl * arc**2 + 0.05], 1), 0.045, shade(skin, 0.3), solid=False)
     return pen

@@ -107,9 +107,7 @@ def draw_synth(side: int, rng: Rng) -> Pen:
             pen.box(xs[i], ys[j], xs[i + 1], ys[j + 1], paint, solid=False)
     if strip > 0.16:
         for x in np.linspace(-wide + 0.2, wide - 0.2, int(rng.integers(3, 7))):
-            pen.oval(
-                (x, -tall + edge / 2 + strip / 2), (strip * 0.3, strip * 0.3), shade(pad, 0.9), solid=False
-            )
+            pen.oval((x, -tall + edge / 2 + strip / 2), (strip * 0.3, strip * 0.3), shade(pad, 0.9), solid=False)
     return pen
 
 

@@ -113,9 +113,7 @@ def _write_files(job: Job, files: Files) -> None:
     for step, path in enumerate(files.masks):
         write_image(path, clip.masks[step] * np.uint8(255))
     write_wave(files.audio, clip.audio)
-    write_video(
-        files.video, clip.frames, rate_hz=job.config.rate_hz, audio=clip.audio, sample_rate_hz=SAMPLE_RATE_HZ
-    )
+    write_video(files.video, clip.frames, rate_hz=job.config.rate_hz, audio=clip.audio, sample_rate_hz=SAMPLE_RATE_HZ)
 
 
 def write_image(path: Path, picture: np.ndarray) -> None:

@@ -29,9 +29,7 @@ def draw_camera(rng: np.random.Generator, side: int) -> Camera:
     """Random settings, from clean to poor, for frames of side x side pixels."""
     angle, fall = rng.uniform(0, 2 * np.pi), rng.uniform(0.0, 0.4)
     line = np.linspace(-1, 1, side, dtype=np.float32)
-    light = 1 + fall * (
-        line[None, :] * np.float32(math.cos(angle)) + line[:, None] * np.float32(math.sin(angle))
-    )
+    light = 1 + fall * (line[None, :] * np.float32(math.cos(angle)) + line[:, None] * np.float32(math.sin(angle)))
     if rng.random() < 0.3:  # vignette
         light *= 1 - np.float32(rng.uniform(0.1, 0.3)) * (line[None, :] ** 2 + line[:, None] ** 2) / 2
     light *= np.float32(rng.uniform(0.65, 1.2))

@@ -59,9 +59,7 @@ class Item:
 
     def alpha(self, time_s: float, side: int) -> np.ndarray:
         """Coverage (side, side) uint8 in the frame, nothing in front of it."""
-        return cv2.warpAffine(
-            self.sprite.alpha, self.matrix(time_s, side), (side, side), flags=cv2.INTER_LINEAR
-        )
+        return cv2.warpAffine(self.sprite.alpha, self.matrix(time_s, side), (side, side), flags=cv2.INTER_LINEAR)
 
     def full_area(self, time_s: float) -> float:
         """Area in frame pixels were it neither covered nor cut by the frame."""
@@ -90,14 +88,11 @@ class Scene:
     def render(self, time_s: float, rng: Rng) -> np.ndarray:
         """The picture, (side, side, 3) uint8 RGB; rng supplies the sensor noise alone."""
         side = self.side
-        margin = (self.ground.shape[0] - side) / 2
-        shift = np.array(
-            [[1, 0, -margin + self.pan[0] * time_s * side], [0, 1, -margin + self.pan[1] * time_s * side]]
-        )
+        ground, margin = self.ground, (self.ground.shape[0] - side) / 2
         if margin:
-            ground = cv2.warpAffine(self.ground, shift, (side, side), flags=cv2.INTER_LINEAR)
-        else:
-            ground = self.ground
+            dx, dy = (pan * time_s * side - margin for pan in self.pan)
+            shift = np.array([[1.0, 0.0, dx], [0.0, 1.0, dy]])
+            ground = cv2.warpAffine(ground, shift, (side, side), flags=cv2.INTER_LINEAR)
         picture = ground.astype(np.float32)
         for item in (*self.objects, *self.front):
             self._paint(picture, item, time_s)
@@ -159,13 +154,9 @@ def build_scene(seed: int, cast: Cast, *, side: int, times_s: tuple[float, ...],
         draw_object(name, generator(seed, "object", number), side=_canvas(side, cast), light_deg=light_deg)
         for number, name in enumerate(cast.objects)
     ]
-    objects = _arrange(
-        generator(seed, "places"), sprites, cast, side=side, times_s=times_s, duration_s=duration_s
-    )
+    objects = _arrange(generator(seed, "places"), sprites, cast, side=side, times_s=times_s, duration_s=duration_s)
     front = _occlude(generator(seed, "front"), objects, cast, side=side, times_s=times_s, light_deg=light_deg)
-    return Scene(
-        side=side, ground=ground, camera=camera, shadow=shadow, objects=objects, front=front, pan=pan
-    )
+    return Scene(side=side, ground=ground, camera=camera, shadow=shadow, objects=objects, front=front, pan=pan)
 
 
 def _canvas(side: int, cast: Cast) -> int:
@@ -193,9 +184,7 @@ def _arrange(
 
 def _place(rng: Rng, sprite: Sprite, name: str, areas: np.ndarray, *, side: int, duration_s: float) -> Item:
     tilt = FAMILIES[name].tilt_deg
-    angle = (
-        float(np.clip(rng.normal(0, tilt / 2), -tilt, tilt)) if tilt < 60 else float(rng.uniform(-tilt, tilt))
-    )
+    angle = float(np.clip(rng.normal(0, tilt / 2), -tilt, tilt)) if tilt < 60 else float(rng.uniform(-tilt, tilt))
     h, w = sprite.alpha.shape
     c, s = abs(math.cos(math.radians(angle))), abs(math.sin(math.radians(angle)))
     wide, high = c * w + s * h, s * w + c * h

@@ -47,9 +47,7 @@ def guitar(rng: Rng, samples: int) -> np.ndarray:
 def bell(rng: Rng, samples: int) -> np.ndarray:
     """Strikes of inharmonic partials that ring on."""
     wave, strike = np.zeros(samples, np.float32), rng.uniform(350, 1100)
-    ratios = np.array([0.5, 1.0, 1.19, 1.51, 2.0, 2.66, 3.01, 4.17, 5.43]) * (
-        1 + rng.uniform(-0.015, 0.015, 9)
-    )
+    ratios = np.array([0.5, 1.0, 1.19, 1.51, 2.0, 2.66, 3.01, 4.17, 5.43]) * (1 + rng.uniform(-0.015, 0.015, 9))
     ring, length = rng.uniform(0.3, 1.0), int(SAMPLE_RATE_HZ * 1.6)
     sound = np.zeros(length, np.float32)
     for number, ratio in enumerate(ratios[ratios * strike < 7400]):
@@ -81,9 +79,7 @@ def bird(rng: Rng, samples: int) -> np.ndarray:
         int(SAMPLE_RATE_HZ * rng.uniform(0.04, 0.13)),
     )
     bend = np.linspace(-1, 1, length)
-    trill = rng.uniform(0, 0.12) * np.sin(
-        2 * np.pi * np.arange(length) * rng.uniform(25, 60) / SAMPLE_RATE_HZ
-    )
+    trill = rng.uniform(0, 0.12) * np.sin(2 * np.pi * np.arange(length) * rng.uniform(25, 60) / SAMPLE_RATE_HZ)
     shape = bend if rng.random() < 0.6 else 1 - 2 * bend**2
     for at in onsets(rng, samples, rng.uniform(3.5, 9.0), 0.25):
         if rng.random() < 0.85:
@@ -123,9 +119,7 @@ def drum(rng: Rng, samples: int) -> np.ndarray:
 
 def fountain(rng: Rng, samples: int) -> np.ndarray:
     """Water: a wash of noise that swells, and many short rising bubbles."""
-    wash = shaped_noise(
-        rng, samples, low_hz=rng.uniform(350, 900), high_hz=rng.uniform(4000, 7000), slope=0.4
-    )
+    wash = shaped_noise(rng, samples, low_hz=rng.uniform(350, 900), high_hz=rng.uniform(4000, 7000), slope=0.4)
     wave = wash * (1 + np.float32(rng.uniform(0.15, 0.5)) * wander(rng, samples, rng.uniform(5, 14)))
     length, loud = int(0.045 * SAMPLE_RATE_HZ), rng.uniform(0.8, 2.2)
     middle, rise = rng.uniform(700, 1500), np.linspace(0.85, 1.35, length)
@@ -184,9 +178,7 @@ def clock(rng: Rng, samples: int) -> np.ndarray:
 def kettle(rng: Rng, samples: int) -> np.ndarray:
     """Whistle: one or two close steady high tones that flutter and creep up, over hiss."""
     pitch = rng.uniform(1700, 3300) * (1 + rng.uniform(0.0, 0.08) * wander(rng, samples, 1.0))
-    whistle = tone(pitch, samples) + np.float32(rng.uniform(0.1, 0.8)) * tone(
-        pitch * rng.uniform(1.01, 1.07), samples
-    )
+    whistle = tone(pitch, samples) + np.float32(rng.uniform(0.1, 0.8)) * tone(pitch * rng.uniform(1.01, 1.07), samples)
     flutter = 1 + np.float32(rng.uniform(0.1, 0.45)) * tone(rng.uniform(9, 22), samples, rng.random())
     hiss = shaped_noise(rng, samples, low_hz=3000, high_hz=7500) * np.float32(rng.uniform(0.05, 0.25))
     return whistle * flutter + hiss
@@ -221,9 +213,7 @@ def frog(rng: Rng, samples: int) -> np.ndarray:
     hit = tone(middle, pulse) * decay(pulse, rng.uniform(0.004, 0.009), 0.0005)
     hit += 0.5 * tone(middle * rng.uniform(2.2, 2.9), pulse) * decay(pulse, 0.004, 0.0005)
     croak = np.zeros(length, np.float32)
-    gaps = SAMPLE_RATE_HZ / (
-        rate * np.linspace(1.0, rng.uniform(0.75, 1.3), int(rate * length / SAMPLE_RATE_HZ) + 1)
-    )
+    gaps = SAMPLE_RATE_HZ / (rate * np.linspace(1.0, rng.uniform(0.75, 1.3), int(rate * length / SAMPLE_RATE_HZ) + 1))
     for at in np.cumsum(gaps).astype(np.int64) - int(gaps[0]):
         add_at(croak, hit, int(at))
     croak *= hump(length, length / SAMPLE_RATE_HZ * 0.3)
@@ -268,9 +258,7 @@ def render_voice(name: str, rng: Rng, *, samples: int, level_db: float) -> np.nd
 
 def ambience(rng: Rng, *, samples: int, level_db: float) -> np.ndarray:
     """Background noise of a random colour, (samples,) float32 with an RMS of level_db."""
-    noise = shaped_noise(
-        rng, samples, low_hz=30, high_hz=rng.uniform(2500, 8000), slope=rng.uniform(0.0, 1.0)
-    )
+    noise = shaped_noise(rng, samples, low_hz=30, high_hz=rng.uniform(2500, 8000), slope=rng.uniform(0.0, 1.0))
     return noise * np.float32(10 ** (level_db / 20))
 
 

@@ -44,9 +44,7 @@ class Pen:
         self._middle = (side - 1) / 2
 
     def poly(self, points: list[Point] | np.ndarray, colour: Colour, *, solid: bool = True) -> None:
-        fixed = np.rint((np.asarray(points, float) * self._unit + self._middle) * (1 << _SHIFT)).astype(
-            np.int32
-        )
+        fixed = np.rint((np.asarray(points, float) * self._unit + self._middle) * (1 << _SHIFT)).astype(np.int32)
         cv2.fillPoly(self.colour, [fixed], colour, cv2.LINE_AA, _SHIFT)
         if solid:
             cv2.fillPoly(self.alpha, [fixed], 255, cv2.LINE_AA, _SHIFT)
@@ -71,13 +69,9 @@ class Pen:
         points = np.stack([centre[0] + c * x - s * y, centre[1] + s * x + c * y], axis=1)
         self.poly(points, colour, solid=solid)
 
-    def stroke(
-        self, points: list[Point] | np.ndarray, width: float, colour: Colour, *, solid: bool = True
-    ) -> None:
+    def stroke(self, points: list[Point] | np.ndarray, width: float, colour: Colour, *, solid: bool = True) -> None:
         """Polyline of the given width in units, at least one pixel."""
-        fixed = np.rint((np.asarray(points, float) * self._unit + self._middle) * (1 << _SHIFT)).astype(
-            np.int32
-        )
+        fixed = np.rint((np.asarray(points, float) * self._unit + self._middle) * (1 << _SHIFT)).astype(np.int32)
         thick = max(1, round(width * self._unit))
         cv2.polylines(self.colour, [fixed], False, colour, thick, cv2.LINE_AA, _SHIFT)
         if solid:
@@ -85,9 +79,7 @@ class Pen:
 
     def ring(self, centre: Point, radii: Point, width: float, colour: Colour, *, solid: bool = True) -> None:
         angles = np.linspace(0, 2 * np.pi, 33)
-        points = np.stack(
-            [centre[0] + radii[0] * np.cos(angles), centre[1] + radii[1] * np.sin(angles)], axis=1
-        )
+        points = np.stack([centre[0] + radii[0] * np.cos(angles), centre[1] + radii[1] * np.sin(angles)], axis=1)
         self.stroke(points, width, colour, solid=solid)
 
 

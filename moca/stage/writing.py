@@ -108,9 +108,7 @@ def _check_root(root: Path, settings: dict) -> None:
     found = root / "stage.json"
     if not found.is_file():
         if root.is_dir() and any(path.suffix != ".partial" for path in root.iterdir()):
-            raise InputError(
-                f"{root} is not empty and holds no stage (no stage.json); choose an empty or new folder."
-            )
+            raise InputError(f"{root} is not empty and holds no stage (no stage.json); choose an empty or new folder.")
         return
     try:
         held = json.loads(found.read_text(encoding="utf-8"))
@@ -142,9 +140,7 @@ def _work(jobs: list[Job], workers: int) -> Iterable[bool]:
         yield from map(write_clip, jobs)
         return
     # spawn: a fork would copy locks held by threads that the child does not have
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    )
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
     with pool:
         try:
             for future in as_completed([pool.submit(write_clip, job) for job in jobs]):

@@ -20,9 +20,7 @@ class TinyTower(nn.Module):
         self.qkv = nn.ModuleList(nn.Linear(width, 3 * width) for _ in range(depth))
         self.out = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
         self.mlp = nn.ModuleList(
-            nn.Sequential(
-                nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width), nn.Dropout(0.5)
-            )
+            nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width), nn.Dropout(0.5))
             for _ in range(depth)
         )
         for parameter in self.parameters():

@@ -62,7 +62,7 @@ def test_equals_a_loop_over_tokens():
 def test_the_scale_of_a_residual_stream_does_not_matter():
     adapter = make(dtype=torch.float64)
     audio, image = make_tokens(torch.float64)
-    torch.testing.assert_close(adapter(300 * audio, 20 * image), adapter(audio, image), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(adapter(300 * audio, 20 * image), adapter(audio, image), atol=1e-3, rtol=1e-3)
     assert not torch.allclose(adapter(audio.flip(-1), image), adapter(audio, image), atol=1e-3)
 
 

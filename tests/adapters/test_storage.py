@@ -107,8 +107,7 @@ def test_refuses_extra_that_is_not_json_and_writes_nothing(attach, tmp_path):
     with pytest.raises(AdapterError) as caught:
         save_adapters(tmp_path / "run", attach(), fingerprint=ENCODER, extra={"path": tmp_path})
     assert str(caught.value) == (
-        "extra must hold JSON values only (Object of type PosixPath is not JSON serializable); "
-        "drop the others."
+        "extra must hold JSON values only (Object of type PosixPath is not JSON serializable); drop the others."
     )
     assert not (tmp_path / "run").exists()
 
@@ -125,8 +124,7 @@ def test_refuses_a_missing_file(saved, name):
 
 def test_refuses_another_encoder(saved):
     assert refusal(*saved, encoder="5e6f7a8b11111111") == (
-        "adapters in run/ were trained on encoder 1a2b3c4d, got 5e6f7a8b; "
-        "load them with the encoder they belong to."
+        "adapters in run/ were trained on encoder 1a2b3c4d, got 5e6f7a8b; load them with the encoder they belong to."
     )
 
 
@@ -175,17 +173,14 @@ def test_refuses_a_missing_tensor(saved):
     state = load_file(folder / "adapters.safetensors")
     state.pop("adapters.4.up.bias")
     rewrite(folder, state)
-    assert refusal(folder, towers) == (
-        "run/adapters.safetensors: tensor adapters.4.up.bias is missing; save it again."
-    )
+    assert refusal(folder, towers) == ("run/adapters.safetensors: tensor adapters.4.up.bias is missing; save it again.")
 
 
 def test_refuses_another_shape(saved):
     folder, towers = saved
     edit(folder, config={"bottleneck": 6, "latents": 5})
     assert refusal(folder, towers) == (
-        "run/adapters.safetensors: tensor adapters.3.latents must have shape [5, 6], got [4, 6]; "
-        "save it again."
+        "run/adapters.safetensors: tensor adapters.3.latents must have shape [5, 6], got [4, 6]; save it again."
     )
 
 
@@ -212,8 +207,7 @@ def test_refuses_another_shape(saved):
         ),
         (
             {"config": {"bottleneck": 6, "latents": 4, "gate": 0}},
-            "run/adapters.json: unknown key config.gate "
-            "(allowed and required: bottleneck, latents); save it again.",
+            "run/adapters.json: unknown key config.gate (allowed and required: bottleneck, latents); save it again.",
         ),
         ({"config": 6}, "run/adapters.json: config must be an object, got 6; save it again."),
         ({"fingerprint": 6}, "run/adapters.json: fingerprint must be a str, got 6; save it again."),
@@ -223,8 +217,7 @@ def test_refuses_another_shape(saved):
         ),
         (
             {"plan": {"image_blocks": [3, 5], "audio_blocks": [1, 2]}},
-            "image_blocks must lie below 5 for an image tower of 5 blocks, got 5; "
-            "make the plan for these towers.",
+            "image_blocks must lie below 5 for an image tower of 5 blocks, got 5; make the plan for these towers.",
         ),
     ],
 )

@@ -191,6 +191,5 @@ def test_refuses_another_reading_and_another_number_of_audios(attach, clip):
     with pytest.raises(AdapterError) as refusal:
         towers.suffix(tokens, context)
     assert str(refusal.value) == (
-        "every image needs one audio, got 3 images and 1 audios; "
-        "repeat or pick audios with context.select(index)."
+        "every image needs one audio, got 3 images and 1 audios; repeat or pick audios with context.select(index)."
     )

@@ -42,7 +42,7 @@ def test_fewer_directions_than_clusters(rows, found):
 
 
 def test_refuses_no_clusters():
-    with pytest.raises(ValueError, match="^clusters must be at least 1, got 0; 4 suits most frames.$"):
+    with pytest.raises(ValueError, match=r"^clusters must be at least 1, got 0; 4 suits most frames\.$"):
         cosine_kmeans(np.eye(3), 0)
 
 

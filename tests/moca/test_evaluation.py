@@ -237,9 +237,7 @@ def test_results_are_written_as_json_markdown_and_csv(tmp_path):
     assert table[2].startswith(
         "| method | control | mIoU, batch 1 | F, batch 1 | mIoU, batch 4 | F, batch 4 | F, batch-free |"
     )
-    assert table[4].startswith("| ours | none | 1.0000 | 1.0000 |") and table[5].startswith(
-        "| ours | muted | "
-    )
+    assert table[4].startswith("| ours | none | 1.0000 | 1.0000 |") and table[5].startswith("| ours | muted | ")
     assert table[6].startswith("| a\\|b | none | ") and "| n/a |" in table[6]
     assert table[-1] == "No control was run for: a|b."
     rows = list(csv.DictReader(paths[2].open()))
@@ -293,8 +291,7 @@ class WrongSize(Listener):
         ),
         (
             lambda path: evaluate(Short(), clips()),
-            "a method must return one result per step, listener returned 1 for the 3 of clip clip0; "
-            "mend the method.",
+            "a method must return one result per step, listener returned 1 for the 3 of clip clip0; mend the method.",
         ),
         (
             lambda path: evaluate(WrongSize(), clips()),

@@ -80,9 +80,7 @@ def test_matching_cost_equals_a_loop_over_pixels(options):
 
 def test_every_option_changes_the_cost():
     f, g = maps()
-    results = {
-        round(matching_cost(f, g, MatchingConfig(**options))[0].item(), 5) for options in OPTIONS.values()
-    }
+    results = {round(matching_cost(f, g, MatchingConfig(**options))[0].item(), 5) for options in OPTIONS.values()}
     # A range beyond the row is the whole row, and no disparity is the same pixel in either search.
     assert len(results) == len(OPTIONS) - 2
 

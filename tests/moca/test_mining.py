@@ -47,5 +47,5 @@ def test_refusals():
     with pytest.raises(InputError) as caught:
         neighbour_table(np.eye(12), 12)
     assert str(caught.value) == message
-    with pytest.raises(InputError, match="^negatives need a frame outside the 2 neighbours of frame 0"):
+    with pytest.raises(InputError, match=r"^negatives need a frame outside the 2 neighbours of frame 0"):
         mine_triplets(np.array([0]), np.array([[1, 2], [0, 2], [0, 1]]), np.random.default_rng(0))

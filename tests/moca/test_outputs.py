@@ -42,7 +42,12 @@ def clip(tmp_path):
 def test_writes_everything_and_it_agrees(segmenter, clip, tmp_path):
     out = tmp_path / "out"
     summary = segment_file(segmenter, clip, out, OutputConfig())
-    assert sorted(path.name for path in out.iterdir()) == ["masks", "overlay.mp4", "report.html", "segments.json"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "masks",
+        "overlay.mp4",
+        "report.html",
+        "segments.json",
+    ]
     document = json.loads((out / "segments.json").read_text())
     assert (summary.steps, summary.sounding, summary.reused) == (3, 2, False)
     for step in document["steps"]:
@@ -105,7 +110,11 @@ def test_interruption_leaves_nothing_half_written_and_the_next_run_finishes(segm
     (out / PARTIAL / "masks").mkdir(parents=True)  # what a kill would have left
     (out / PARTIAL / "masks" / "000009.png").write_bytes(b"junk")
     assert segment_file(segmenter, clip, out, OutputConfig()).steps == 3
-    assert sorted(path.name for path in (out / "masks").iterdir()) == ["000000.png", "000001.png", "000002.png"]
+    assert sorted(path.name for path in (out / "masks").iterdir()) == [
+        "000000.png",
+        "000001.png",
+        "000002.png",
+    ]
 
 
 def test_no_audio_stream_gives_empty_masks_and_says_so(segmenter, tmp_path):
@@ -156,6 +165,4 @@ def test_refuses_what_is_not_there(tmp_path):
 def test_refuses_an_impossible_rate(rate):
     with pytest.raises(InputError) as caught:
         OutputConfig(steps_per_s=rate)
-    assert str(caught.value) == (
-        f"steps per second must be above 0 and at most 100, got {rate}; the paper uses 1."
-    )
+    assert str(caught.value) == (f"steps per second must be above 0 and at most 100, got {rate}; the paper uses 1.")

@@ -63,9 +63,7 @@ def test_keeps_size_and_type_leaves_the_input_and_changes_something(name, size):
     assert not np.array_equal(painted, before)
 
 
-@pytest.mark.parametrize(
-    "background", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 255, 0), MASK_COLOUR]
-)
+@pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 255, 0), MASK_COLOUR])
 def test_the_outline_shows_on_any_background(background):
     frame = np.full((120, 160, 3), background, np.uint8)
     mask = disc(120, 160)

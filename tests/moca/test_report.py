@@ -295,8 +295,7 @@ def test_chart_shades_each_run_of_empty_steps_and_names_the_reason():
     titles = [node.text for node in elements(svg, "title")][1:]
     assert len(titles) == 10
     assert titles[2] == (
-        "Step 2, 0:02 to 0:03\nlevel: -30 dBFS\nmask: 0.0 % of the frame\ngate score: 0.200\n"
-        "empty: silent <2>"
+        "Step 2, 0:02 to 0:03\nlevel: -30 dBFS\nmask: 0.0 % of the frame\ngate score: 0.200\nempty: silent <2>"
     )
     assert "empty" not in titles[4]
 

@@ -127,9 +127,7 @@ def test_refuses_masks_without_pixels(shape):
 def test_refuses_other_dtypes():
     with pytest.raises(InputError) as error:
         rle.encode(np.zeros((2, 3), np.uint8))
-    assert (
-        str(error.value) == "mask must be (H, W) bool, got shape (2, 3) uint8; compare it first (mask > 0)."
-    )
+    assert str(error.value) == "mask must be (H, W) bool, got shape (2, 3) uint8; compare it first (mask > 0)."
 
 
 @pytest.mark.parametrize(
@@ -166,8 +164,7 @@ def test_refuses_other_dtypes():
         ),
         (
             {"size": [2, 2], "counts": [4]},
-            "counts must be a compressed COCO string, got list; "
-            "compress it first (pycocotools: frPyObjects).",
+            "counts must be a compressed COCO string, got list; compress it first (pycocotools: frPyObjects).",
         ),
         (
             {"size": [2**20, 2**20], "counts": "4"},

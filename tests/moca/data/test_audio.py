@@ -69,21 +69,14 @@ def test_an_empty_file_has_no_samples(tmp_path):
 def test_refusals(tmp_path):
     with pytest.raises(InputError) as refusal:
         read_wav(tmp_path / "none.wav")
-    assert (
-        str(refusal.value) == f"audio must be a WAV file, {tmp_path}/none.wav does not exist; check the path."
-    )
+    assert str(refusal.value) == f"audio must be a WAV file, {tmp_path}/none.wav does not exist; check the path."
     for content in (b"", b"not a wav", b"RIFF\x24\x00\x00\x00WAVE", b"RIFF\x24\x00\x00\x00WAVEfmt \x10"):
         (tmp_path / "bad.wav").write_bytes(content)
         with pytest.raises(InputError) as refusal:
             read_wav(tmp_path / "bad.wav")
         message = str(refusal.value)
-        assert message.startswith(
-            f"audio must be a PCM or float WAV file, {tmp_path}/bad.wav cannot be read ("
-        )
-        assert (
-            message.endswith("); convert it with ffmpeg -i IN -ac 1 -ar 16000 OUT.wav.")
-            and "\n" not in message
-        )
+        assert message.startswith(f"audio must be a PCM or float WAV file, {tmp_path}/bad.wav cannot be read (")
+        assert message.endswith("); convert it with ffmpeg -i IN -ac 1 -ar 16000 OUT.wav.") and "\n" not in message
 
 
 def test_a_slice_is_padded_at_the_end_and_none_past_it():

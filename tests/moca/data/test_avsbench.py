@@ -91,9 +91,7 @@ def test_any_of_the_three_folders_will_do(s4, ms3):
     wanted = read_avsbench(s4, "s4", "test")
     assert read_avsbench(s4 / "Single-source", "s4", "test") == wanted
     assert read_avsbench(str(s4 / "Single-source" / "s4_data"), "s4", "test") == wanted
-    assert read_avsbench(ms3 / "Multi-sources" / "ms3_data", "ms3", "test") == read_avsbench(
-        ms3, "ms3", "test"
-    )
+    assert read_avsbench(ms3 / "Multi-sources" / "ms3_data", "ms3", "test") == read_avsbench(ms3, "ms3", "test")
 
 
 def test_columns_go_by_header_then_by_position(s4):
@@ -113,14 +111,8 @@ def test_steps_hold_the_frame_and_its_second_of_sound(s4):
         (1, 1, 2, 1.9375),
     ]
     for number, step in enumerate(steps, start=1):
-        assert (
-            step.frame.shape == (*SIZE, 3)
-            and step.frame.dtype == np.uint8
-            and (step.frame == number * 10).all()
-        )
-        assert (
-            step.audio.shape == (16_000,) and step.audio.dtype == np.float32 and step.sample_rate_hz == 16_000
-        )
+        assert step.frame.shape == (*SIZE, 3) and step.frame.dtype == np.uint8 and (step.frame == number * 10).all()
+        assert step.audio.shape == (16_000,) and step.audio.dtype == np.float32 and step.sample_rate_hz == 16_000
         np.testing.assert_allclose(step.audio, number * 1000 / 32768)
 
 
@@ -128,12 +120,7 @@ def test_sound_that_ends_early_is_padded_then_absent(s4):
     clip = read_avsbench(s4, "s4", "test")[0]
     wavfile.write(clip.audio, 16_000, np.full(40_000, 8192, np.int16))
     audio = [step.audio for step in clip.steps()]
-    assert (
-        (audio[2][:8000] == 0.25).all()
-        and not audio[2][8000:].any()
-        and audio[3] is None
-        and audio[4] is None
-    )
+    assert (audio[2][:8000] == 0.25).all() and not audio[2][8000:].any() and audio[3] is None and audio[4] is None
 
 
 @pytest.mark.parametrize("mode", ["1", "L with 1", "L with 255", "P", "RGB", "RGBA", "LA", "I;16"])
@@ -149,9 +136,7 @@ def test_masks_are_read_by_value(tmp_path, mode):
     elif mode.startswith("L with"):
         image = Image.fromarray(truth.astype(np.uint8) * int(mode.split()[-1]))
     else:
-        image = Image.fromarray(truth.astype(np.uint8) * 255).convert(
-            mode
-        )  # opaque everywhere where it has alpha
+        image = Image.fromarray(truth.astype(np.uint8) * 255).convert(mode)  # opaque everywhere where it has alpha
     image.save(path)
     assert np.array_equal(load_mask(path), truth) and load_mask(path).dtype == bool
 

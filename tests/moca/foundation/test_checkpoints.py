@@ -80,9 +80,7 @@ def test_a_checkpoint_that_is_not_there_is_refused(tmp_path):
 @pytest.mark.parametrize("damage", ["empty", "noise", "cut"])
 def test_a_damaged_checkpoint_is_refused(official, damage):
     whole = official.read_bytes()
-    official.write_bytes(
-        {"empty": b"", "noise": b"\x93not a checkpoint" * 99, "cut": whole[: len(whole) // 2]}[damage]
-    )
+    official.write_bytes({"empty": b"", "noise": b"\x93not a checkpoint" * 99, "cut": whole[: len(whole) // 2]}[damage])
     assert refusal(load_imagebind, official, TINY) == (
         f"{official} must be a PyTorch checkpoint that maps names to tensors, "
         "got a damaged or different file; download it again."
@@ -225,18 +223,14 @@ def test_a_damaged_folder_is_refused(model, tmp_path):
         f"{config} must be of kind 'imagebind', got 'dino'; use an ImageBind folder."
     )
     config.write_text("[1")
-    assert (
-        refusal(load_imagebind, tmp_path)
-        == f"{config} must be a JSON document, got something else; restore it."
-    )
+    assert refusal(load_imagebind, tmp_path) == f"{config} must be a JSON document, got something else; restore it."
     config.write_text("[]")
     assert refusal(load_imagebind, tmp_path) == (
         f"{config} must be an object with exactly format, kind and config; restore it."
     )
     config.unlink()
     assert refusal(load_imagebind, tmp_path) == (
-        f"the model's configuration must be an existing file, got {config}, which is not there; "
-        "check the path."
+        f"the model's configuration must be an existing file, got {config}, which is not there; check the path."
     )
 
 

@@ -21,9 +21,7 @@ TINY = ImageBindConfig(
 @pytest.fixture(scope="module")
 def golden(reference):
     with np.load(reference / "imagebind_tiny_golden.npz") as arrays:
-        return {
-            name: torch.from_numpy(arrays[name]) for name in arrays.files if arrays[name].dtype.kind != "U"
-        }
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files if arrays[name].dtype.kind != "U"}
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +73,7 @@ def test_huge_has_exactly_the_official_keys_and_shapes(reference):
     kinds = {name: "parameter" for name, _ in model.named_parameters()}
     kinds |= {name: "buffer" for name, _ in model.named_buffers()}
     assert kinds == {name: entry["kind"] for name, entry in official.items()}
-    counts = {
-        m: sum(p.numel() for n, p in model.named_parameters() if f".{m}." in n) for m in ("vision", "audio")
-    }
+    counts = {m: sum(p.numel() for n, p in model.named_parameters() if f".{m}." in n) for m in ("vision", "audio")}
     assert counts == {"vision": 632_829_440, "audio": 86_235_648}
 
 
@@ -142,9 +138,7 @@ def test_clips_are_embedded_one_by_one_and_averaged(tiny):
     close(tiny.embed_image(pixels), mean, atol=1e-6)
     assert (mean.norm(dim=1) < 1).all()  # not normed again
     mels = noise(2, 2, 1, 128, 204)
-    close(
-        tiny.embed_audio(mels), (tiny.embed_audio(mels[:, 0]) + tiny.embed_audio(mels[:, 1])) / 2, atol=1e-5
-    )
+    close(tiny.embed_audio(mels), (tiny.embed_audio(mels[:, 0]) + tiny.embed_audio(mels[:, 1])) / 2, atol=1e-5)
     close(tiny.embed_audio(mels[:, 0]).norm(dim=1), torch.full((2,), 20.0), atol=1e-4)
 
 
@@ -157,9 +151,7 @@ def test_the_value_reading_mixes_no_tokens(tiny):
     untouched = [0, 1, 2, 4]
     assert torch.equal(tower.values(2, x)[:, untouched], tower.values(2, other)[:, untouched])
     assert not torch.allclose(tower.values(2, x)[:, 3], tower.values(2, other)[:, 3])
-    assert not torch.allclose(
-        tower.attend(2, x)[:, untouched], tower.attend(2, other)[:, untouched], atol=1e-3
-    )
+    assert not torch.allclose(tower.attend(2, x)[:, untouched], tower.attend(2, other)[:, untouched], atol=1e-3)
     before_last = x
     for i in range(tower.depth - 1):
         before_last = before_last + tower.attend(i, before_last)
@@ -210,9 +202,7 @@ def test_class_and_dense_pooling_read_different_tokens():
     dense = random_imagebind(ImageBindConfig.mini(), seed=0)
     by_class = random_imagebind(replace(ImageBindConfig.mini(), pooling="class"), seed=0)
     pixels = noise(2, 3, 112, 112)
-    close(
-        dense.embed_image(pixels), torch.nn.functional.normalize(dense.embed_patches(pixels).mean(1), dim=-1)
-    )
+    close(dense.embed_image(pixels), torch.nn.functional.normalize(dense.embed_patches(pixels).mean(1), dim=-1))
     assert not torch.allclose(dense.embed_image(pixels), by_class.embed_image(pixels), atol=1e-2)
     close(dense.embed_image(pixels).norm(dim=1), torch.ones(2))
 
@@ -281,9 +271,7 @@ def test_random_weights_depend_on_the_seed_alone():
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
     assert not torch.equal(one.image_tower.stem.cls_token, other.image_tower.stem.cls_token)
-    assert one.image_tower.stem.pos_embedding_helper.pos_embed.std().item() == pytest.approx(
-        40**-0.5, rel=0.05
-    )
+    assert one.image_tower.stem.pos_embedding_helper.pos_embed.std().item() == pytest.approx(40**-0.5, rel=0.05)
     assert one.modality_postprocessors["audio"][1].log_logit_scale.exp() == pytest.approx(20.0)
     assert all(tensor.isfinite().all() for tensor in one.state_dict().values())
 
@@ -306,8 +294,7 @@ def refusal(call, *args, **options):
 
 def test_inputs_of_the_wrong_shape_are_refused(tiny, mini):
     assert refusal(tiny.embed_image, torch.zeros(1, 3, 224, 210)) == (
-        "images must be square with a side that is a multiple of 14 pixels, got 224 x 210; "
-        "use preprocess_frames."
+        "images must be square with a side that is a multiple of 14 pixels, got 224 x 210; use preprocess_frames."
     )
     assert refusal(mini.embed_image, torch.zeros(1, 1, 112, 112)) == (
         "images must have shape (B, 3, H, W), got (1, 1, 112, 112); reshape them."
@@ -316,8 +303,7 @@ def test_inputs_of_the_wrong_shape_are_refused(tiny, mini):
         "images must have shape (B, 3, H, W) or (B, 3, 2, H, W), got (1, 3, 4, 28, 28); reshape them."
     )
     assert refusal(tiny.embed_audio, torch.zeros(1, 1, 128, 98)) == (
-        "log-mels must have shape (B, 1, 128, 204), got (1, 1, 128, 98); "
-        "use log_mel with the model's own settings."
+        "log-mels must have shape (B, 1, 128, 204), got (1, 1, 128, 98); use log_mel with the model's own settings."
     )
 
 

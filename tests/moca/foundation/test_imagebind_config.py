@@ -12,9 +12,7 @@ from moca.media.logmel import LogMelConfig
 MINI = ImageBindConfig.mini()
 
 
-@pytest.mark.parametrize(
-    "config", [ImageBindConfig.huge(), MINI, replace(MINI, folded=True, reading="value")]
-)
+@pytest.mark.parametrize("config", [ImageBindConfig.huge(), MINI, replace(MINI, folded=True, reading="value")])
 def test_json_restores_the_configuration(config):
     assert ImageBindConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 

@@ -83,8 +83,7 @@ def test_unusable_requests_are_refused():
     )
     assert refusal([picture(4, 4)], 0) == "size must be at least 1 pixel, got 0; raise it."
     assert refusal([picture(4, 4), np.zeros((4, 4), np.uint8)], 32) == (
-        "a frame must be a uint8 array of shape (height, width, 3), got uint8 (4, 4) for frame 1; "
-        "convert it to RGB."
+        "a frame must be a uint8 array of shape (height, width, 3), got uint8 (4, 4) for frame 1; convert it to RGB."
     )
     assert refusal([np.zeros((4, 4, 3), np.float32)], 32) == (
         "a frame must be a uint8 array of shape (height, width, 3), got float32 (4, 4, 3) for frame 0; "

@@ -79,9 +79,7 @@ def naive_log_mel(wave, config):
     """One wave, frame by frame, in float64."""
     x = wave.double().numpy()
     x = x - x.mean()
-    window, bank = logmel._window_and_bank(
-        config.sample_rate_hz, config.frame_samples, config.mel_bins, wave.device
-    )
+    window, bank = logmel._window_and_bank(config.sample_rate_hz, config.frame_samples, config.mel_bins, wave.device)
     result = np.zeros((config.mel_bins, config.target_frames))
     for f in range(min(config.target_frames, 1 + (len(x) - config.frame_samples) // config.hop_samples)):
         frame = x[f * config.hop_samples :][: config.frame_samples]
@@ -173,17 +171,9 @@ def test_unusable_waves_are_refused():
 
 
 def test_unusable_settings_are_refused():
-    assert (
-        refusal(LogMelConfig, mel_bins=0)
-        == "mel_bins must be a whole number of at least 1, got 0; correct it."
-    )
-    assert (
-        refusal(LogMelConfig, std=0.0)
-        == "std must be a number that is finite and above 0, got 0.0; correct it."
-    )
-    assert (
-        refusal(LogMelConfig, mean=math.inf) == "mean must be a number that is finite, got inf; correct it."
-    )
+    assert refusal(LogMelConfig, mel_bins=0) == "mel_bins must be a whole number of at least 1, got 0; correct it."
+    assert refusal(LogMelConfig, std=0.0) == "std must be a number that is finite and above 0, got 0.0; correct it."
+    assert refusal(LogMelConfig, mean=math.inf) == "mean must be a number that is finite, got inf; correct it."
     assert refusal(LogMelConfig, sample_rate_hz=40) == "sample_rate_hz must be above 40, got 40; correct it."
     assert refusal(LogMelConfig, hop_ms=0.01) == (
         "hop_ms must cover at least 1 samples at 16000 Hz, got 0.01; raise it."

@@ -1,6 +1,7 @@
 """Sound window by window: what is held, where it starts, what happens at its edges."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_windows_are_the_samples_themselves(clips, sound):
     wave = noise(2)
     voice = sound(clips.Track(samples=wave, codec="flac"))
     edges = [0, 1, 700, 701, 20_000, 32_000]
-    windows = [voice.between(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    windows = [voice.between(a, b) for a, b in pairwise(edges)]
     assert np.concatenate(windows, axis=1) == pytest.approx(wave, abs=1e-4)
     assert voice.between(32_000, 33_000) is None and voice.ended
 

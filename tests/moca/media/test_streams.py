@@ -106,9 +106,7 @@ def test_cut_in_the_middle_is_read_as_far_as_it_goes(here, clips, name):
     start = whole.index(b"mdat") if name.endswith("mp4") else 0
     cut = here / f"cut{name[5:]}"
     cut.write_bytes(whole[: start + (len(whole) - start) // 2])
-    with pytest.warns(
-        UserWarning, match=r"^cut\.\w+ ends at \d\.\d s although it declares 8\.0 s; it is cut off"
-    ):
+    with pytest.warns(UserWarning, match=r"^cut\.\w+ ends at \d\.\d s although it declares 8\.0 s; it is cut off"):
         steps = list(read_steps(cut.name))
     assert 1 <= len(steps) < 8
     assert [clips.decoded(step.frame) for step in steps[:-1]] == [4 + 8 * k for k in range(len(steps) - 1)]
@@ -116,12 +114,15 @@ def test_cut_in_the_middle_is_read_as_far_as_it_goes(here, clips, name):
     assert probe("out.mp4").duration_s == pytest.approx(steps[-1].end_s, abs=0.3)
 
 
-def test_damage_in_the_middle_is_passed_over(here, clips, recwarn):
-    path = clips.write_clip(here / "clip.mkv", TIMES, rate=8, codec="mpeg4")
+def test_damage_in_the_middle_is_passed_over(here, clips):
+    path = clips.write_clip(here / "clip.mkv", TIMES, rate=8, codec="ffv1")  # every frame stands alone
     data = bytearray(path.read_bytes())
-    data[len(data) // 3 : len(data) // 3 + 200] = bytes(200)
+    data[len(data) // 2 : len(data) // 2 + 200] = bytes(200)
     path.write_bytes(data)
-    assert len(list(read_steps("clip.mkv"))) == 8 or recwarn.list
+    steps = list(read_steps("clip.mkv"))
+    found = [clips.decoded(step.frame) for step in steps]
+    assert len(steps) == 8
+    assert sum(number == 4 + 8 * k for k, number in enumerate(found)) >= 6
 
 
 def test_a_stream_that_is_not_there(here, clips):

@@ -29,16 +29,9 @@ def collected(items, batch_videos=(1, 4)):
 def test_official_numbers_are_the_mean_over_batches_of_the_batch_functions(batch):
     items = list(videos(10))
     measured = collected(items, batch).compute()
-    groups = [
-        [np.concatenate(part) for part in zip(*items[i : i + batch], strict=True)]
-        for i in range(0, 10, batch)
-    ]
-    assert measured[f"f_batch{batch}"] == pytest.approx(
-        np.mean([f_measure(h, t) for _, h, t in groups]), abs=1e-12
-    )
-    assert measured[f"miou_batch{batch}"] == pytest.approx(
-        np.mean([mean_iou(m, t) for m, _, t in groups]), abs=1e-12
-    )
+    groups = [[np.concatenate(part) for part in zip(*items[i : i + batch], strict=True)] for i in range(0, 10, batch)]
+    assert measured[f"f_batch{batch}"] == pytest.approx(np.mean([f_measure(h, t) for _, h, t in groups]), abs=1e-12)
+    assert measured[f"miou_batch{batch}"] == pytest.approx(np.mean([mean_iou(m, t) for m, _, t in groups]), abs=1e-12)
 
 
 def test_the_official_f_depends_on_order_and_batching_and_the_batch_free_one_does_not():
@@ -66,16 +59,13 @@ def varied(items):
 
 def test_a_threshold_per_batch_can_only_help():
     one, four, free = (
-        collected(varied(videos(8, silent=0))).compute()[name]
-        for name in ("f_batch1", "f_batch4", "f_batch_free")
+        collected(varied(videos(8, silent=0))).compute()[name] for name in ("f_batch1", "f_batch4", "f_batch_free")
     )  # equally many sounding frames everywhere
     assert one > four > free
 
 
 def test_perfect_masks_score_one_everywhere():
-    measured = collected(
-        (truth, truth.astype(np.float32), truth) for _, _, truth in videos(5, silent=0)
-    ).compute()
+    measured = collected((truth, truth.astype(np.float32), truth) for _, _, truth in videos(5, silent=0)).compute()
     for name in (
         "miou_batch1",
         "miou_batch4",
@@ -93,9 +83,7 @@ def test_silent_videos_have_no_f_but_a_false_positive_area():
     mask = truth.copy()
     mask[0] = True
     measured = collected([(mask, mask.astype(np.float32), truth)]).compute()
-    assert (
-        measured["f_batch1"] == 0 and math.isnan(measured["f_batch_free"]) and math.isnan(measured["f_mask"])
-    )
+    assert measured["f_batch1"] == 0 and math.isnan(measured["f_batch_free"]) and math.isnan(measured["f_mask"])
     assert measured["false_positive_area"] == measured["mask_area"] == pytest.approx(0.2)
     assert measured["miou_plain"] == 0.8
     assert (measured["videos"], measured["frames"], measured["sounding_frames"]) == (1, 5, 0)
@@ -150,7 +138,5 @@ def test_stored_scores_with_unknown_keys_are_refused():
     stored = score_video(*next(videos(1))).to_json()
     with pytest.raises(InputError, match=r"^a video's scores have the keys .* score it again\.$"):
         VideoScores.from_json(stored | {"extra": 1})
-    with pytest.raises(
-        InputError, match=r"^a video's scores need 0 <= sounding <= frames and 255 curve values, got"
-    ):
+    with pytest.raises(InputError, match=r"^a video's scores need 0 <= sounding <= frames and 255 curve values, got"):
         VideoScores.from_json(stored | {"f_curve": [0.0]})

@@ -76,9 +76,7 @@ def test_histogram_equals_the_loop_over_thresholds(kind):
     }[kind]
     truth = rng.random(shape) < 0.3
     truth[1] = False
-    np.testing.assert_allclose(
-        threshold_curves(scores, truth).f, f_by_loop(scores, truth), rtol=0, atol=1e-12
-    )
+    np.testing.assert_allclose(threshold_curves(scores, truth).f, f_by_loop(scores, truth), rtol=0, atol=1e-12)
 
 
 def test_every_threshold_accepts_itself_and_rejects_the_float_below():

@@ -46,8 +46,7 @@ def test_masks_are_the_pixels_that_change_when_an_object_is_repainted(seed):
     scene, masks = plain(scene), still(seed, "ms3")[1].masks(0.0)
     for place, mask in enumerate(masks):
         black, white = (
-            repainted(scene, place, level).render(0.0, generator(0)).astype(float)[..., 0]
-            for level in (0, 255)
+            repainted(scene, place, level).render(0.0, generator(0)).astype(float)[..., 0] for level in (0, 255)
         )
         share = (white - black) / 255  # part of the pixel that shows the object
         assert mask[share > 0.52].all()

@@ -49,7 +49,8 @@ def test_a_nearest_centroid_tells_the_classes_apart():
     distance = np.square(test[:, :, None] / scale - centroids).sum(-1)
     right = distance.argmin(-1) == np.arange(len(CLASSES))[:, None]
     assert right.mean() > 0.75  # chance is 0.07
-    assert right.mean() < 1 or features.std(axis=1).min() > 0
+    moved = distance.argmin(-1) == np.roll(np.arange(len(CLASSES)), 1)[:, None]
+    assert moved.mean() < 0.1  # with the names exchanged the same rule fails
 
 
 def test_a_tone_has_its_frequency_and_noise_stays_in_its_band():
