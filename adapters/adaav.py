@@ -44,8 +44,7 @@ class AdaAV(nn.Module):
     latents one token to attend to. The attentions have no projections of their own and one head, as in LAVISH;
     they are scaled by 1 / sqrt(r), so that a wider bottleneck does not make them sharper. The image token
     stays in V, so what is added depends on both. `up` (weight and bias) starts at zero: an untrained adapter
-    returns exact zeros. The other values start so that unit-variance tokens enter the bottleneck, and its latents, with unit
-    variance.
+    returns exact zeros. The other values start so that everything inside has about unit variance.
 
     One adapter serves a block twice (after attention, after the MLP). Parameters:
     (Da + 1) r + (Dv + 1) r + (r + 1) Dv + m r, which is 216,448 for Da 768, Dv 1280, r 64, m 32.

@@ -122,15 +122,16 @@ def segment(
         device=_device(device),
         **chosen,
     )
-    if segmenter.pipeline.notice:
-        error_console.print(f"note: {segmenter.pipeline.notice}", markup=False)
+    notice = segmenter.pipeline.notice
+    if notice:
+        error_console.print(f"note: {notice}", markup=False)
     with _progress() as progress:
         outcome = segment_many(
             segmenter, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
         )
     if single and outcome.failed:
         raise InputError(next(iter(outcome.failed.values())))
-    return _tell(outcome, out, single)
+    return _tell(outcome, out, single, known=notice)
 
 
 def _bar(progress: Progress, path: Path):
@@ -142,10 +143,13 @@ def _bar(progress: Progress, path: Path):
     return update
 
 
-def _tell(outcome, out: Path, single: bool) -> int:
+def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
     for path, summary in outcome.done.items():
         again = " (finished before, not done again)" if summary.reused else ""
         out_console.print(f"{path}: {summary.sounding} of {summary.steps} steps have a mask{again}", markup=False)
+        for note in summary.notes:
+            if note != known:
+                error_console.print(f"note: {path}: {note}", markup=False)
     for path, reason in outcome.failed.items():
         error_console.print(f"failed: {path}: {reason}", markup=False)
     if outcome.failed:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
+import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,11 @@ from moca.errors import InputError
 from moca.installed import packages
 from moca.media import VideoInfo, probe, read_steps, render_video
 from moca.overlays import paint_step
+from moca.records import StoredSteps, count_sounding, described, segments_document, step_record
 from moca.report import ReportBuilder
-from moca.results import StepResult
-from moca.rle import encode
 from moca.segmenter import Segmenter
 from moca.version import __version__
 
-SEGMENTS_FORMAT = 1
 PARTIAL = ".moca-partial"
 PRODUCTS = (
     "masks",
@@ -90,14 +88,14 @@ def segment_file(
         steps, notes = _write_masks(segmenter, source, info, partial, config, settings, progress)
         if config.overlay:
             _write_overlay(source, info, partial, steps, config, progress)
-        document = _document(source, info, settings, steps, notes)
+        document = segments_document(info, settings, steps, notes)
         (partial / "segments.json").write_text(json.dumps(document, indent=1, allow_nan=False))
         (target / "segments.json").unlink(missing_ok=True)  # until all are in place, the run is not finished
         for name in PRODUCTS:
             _replace(partial / name, target / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Summary(steps=len(steps), sounding=_sounding(document), notes=tuple(notes))
+    return Summary(steps=len(steps), sounding=count_sounding(document), notes=tuple(notes))
 
 
 def run_settings(segmenter: Segmenter, source: Path, config: OutputConfig) -> dict[str, Any]:
@@ -120,7 +118,7 @@ def _finished(target: Path, settings: dict[str, Any], overwrite: bool) -> Summar
         same = document["settings"] == settings
         summary = Summary(
             steps=len(document["steps"]),
-            sounding=_sounding(document),
+            sounding=count_sounding(document),
             notes=tuple(document["notes"]),
             reused=True,
         )
@@ -161,7 +159,7 @@ def _write_masks(
     report = ReportBuilder(
         title=source.name,
         settings=settings,
-        info=_described(info, segmenter),
+        info=described(info, segmenter),
         notes=notes,
         versions={name: version for name, version in packages().items() if version},
     )
@@ -169,12 +167,17 @@ def _write_masks(
     held: list = []
     reading = {"video_stream": config.video_stream, "audio_stream": config.audio_stream}
     steps = _remember(read_steps(source, steps_per_s=config.steps_per_s, **reading), held)
-    for result in segmenter.segment_steps(steps):
-        step = held.pop(0)
-        _write_mask(partial / "masks" / f"{result.index:06d}.png", result.mask)
-        records.append(_record(result))
-        report.add(step, result)
-        progress("segmenting", min(1.0, result.end_s / info.duration_s) if info.duration_s else 0.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        for result in segmenter.segment_steps(steps):
+            step = held.pop(0)
+            _write_mask(partial / "masks" / f"{result.index:06d}.png", result.mask)
+            records.append(step_record(result))
+            report.add(step, result)
+            progress("segmenting", min(1.0, result.end_s / info.duration_s) if info.duration_s else 0.0)
+    for note in dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning):
+        notes.append(note)  # such as a file that ends before its time
+        report.note(note)
     if config.report:
         links = {"overlay": "overlay.mp4"} if config.overlay else {}
         report.write(partial / "report.html", links={**links, "segments": "segments.json", "masks": "masks/"})
@@ -195,30 +198,6 @@ def _write_mask(path: Path, mask: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _record(result: StepResult) -> dict:
-    segments = [
-        {"rle": encode(segment.mask), "score": round(segment.score, 6), "area": int(segment.mask.sum())}
-        for segment in result.segments
-    ]
-    return {
-        "index": result.index,
-        "start_s": round(result.start_s, 6),
-        "end_s": round(result.end_s, 6),
-        "frame_s": round(result.frame_s, 6),
-        "mask": f"masks/{result.index:06d}.png",
-        "area_share": round(float(result.mask.mean()), 6),
-        "score": _finite(result.score),
-        "level_dbfs": _finite(result.level_dbfs),
-        "reason": result.reason,
-        "segments": segments,
-    }
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no NaN or infinity; None stands for "not computed" and for digital silence."""
-    return round(value, 6) if math.isfinite(value) else None
-
-
 def _write_overlay(
     source: Path,
     info: VideoInfo,
@@ -227,7 +206,7 @@ def _write_overlay(
     config: OutputConfig,
     progress: Callable[[str, float], None],
 ) -> None:
-    current = _CurrentStep(partial, steps, (info.height, info.width))
+    current = StoredSteps(partial, steps, (info.height, info.width))
 
     def paint(frame: np.ndarray, time_s: float) -> np.ndarray:
         return paint_step(frame, current.at(time_s))
@@ -243,75 +222,6 @@ def _write_overlay(
         audio_stream=config.audio_stream,
         progress=report_time,
     )
-
-
-class _CurrentStep:
-    """The step a moment belongs to, read back from disk so that one mask is in memory at a time."""
-
-    def __init__(self, folder: Path, steps: list[dict], size: tuple[int, int]) -> None:
-        self.folder, self.steps, self.size = folder, steps, size
-        self.position, self.result = -1, None
-
-    def at(self, time_s: float) -> StepResult:
-        position = max(self.position, 0)
-        while position + 1 < len(self.steps) and time_s >= self.steps[position + 1]["start_s"] - 1e-9:
-            position += 1
-        if position != self.position:
-            self.position, self.result = position, self._load(self.steps[position])
-        return self.result
-
-    def _load(self, step: dict) -> StepResult:
-        mask = cv2.imread(str(self.folder / step["mask"]), cv2.IMREAD_GRAYSCALE) > 0
-        level, score = step["level_dbfs"], step["score"]
-        return StepResult(
-            index=step["index"],
-            start_s=step["start_s"],
-            end_s=step["end_s"],
-            frame_s=step["frame_s"],
-            mask=mask,
-            heat=np.zeros(self.size, np.float32),
-            score=float("nan") if score is None else score,
-            level_dbfs=float("-inf") if level is None else level,
-            reason=step["reason"],
-        )
-
-
-def _document(source: Path, info: VideoInfo, settings: dict, steps: list[dict], notes: list[str]) -> dict:
-    return {
-        "format": SEGMENTS_FORMAT,
-        "source": str(source.name),
-        "video": _info(info),
-        "settings": settings,
-        "notes": notes,
-        "steps": steps,
-    }
-
-
-def _described(info: VideoInfo, segmenter: Segmenter) -> dict[str, str]:
-    """The video and the model in a reader's words, for the head of the report."""
-    rate = "unknown" if info.rate_hz is None else f"{info.rate_hz:g} frames per second"
-    sound = "no audio stream"
-    if info.audio_stream is not None:
-        channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
-        sound = f"{info.sample_rate_hz / 1000:g} kHz, {channels} (stream {info.audio_stream})"
-    pipeline = segmenter.pipeline
-    return {
-        "Size": f"{info.width} x {info.height} pixels",
-        "Rate": rate,
-        "Duration": "unknown" if info.duration_s is None else f"{info.duration_s:.1f} s",
-        "Sound": sound,
-        "Model": f"{pipeline.name}, {'with adapters' if pipeline.adapted else 'frozen encoder alone'}",
-        "Licence of the result": pipeline.licence,
-    }
-
-
-def _info(info: VideoInfo) -> dict:
-    fields = asdict(replace(info, path=Path(info.path.name)))
-    return {**fields, "path": str(fields["path"])}
-
-
-def _sounding(document: dict) -> int:
-    return sum(step["reason"] is None for step in document["steps"])
 
 
 def _replace(source: Path, target: Path) -> None:

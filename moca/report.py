@@ -70,6 +70,10 @@ class ReportBuilder:
             self._stride *= 2
             self._pictures = {at: p for at, p in self._pictures.items() if at % self._stride == 0}
 
+    def note(self, text: str) -> None:
+        """Add a warning that only came up while the steps were made."""
+        self._notes = (*self._notes, text)
+
     def write(self, path: str | Path, *, links: Mapping[str, str] | None = None) -> None:
         """Write the page, completely or not at all.
 

@@ -85,6 +85,14 @@ def draw_pairs(config: PairsConfig, cache: Path, *, workers: int = 2) -> Pairs:
     return Pairs(*arrays, np.array([kind for _, kind, _ in tasks]))
 
 
+def heard_classes(config: PairsConfig, rows: np.ndarray) -> list[tuple[str, ...]]:
+    """Classes in the sound of some pairs, by drawing them again; for measuring, never for training."""
+    from moca.stage import sample_frame
+
+    tasks = _tasks(config)
+    return [sample_frame(seed, kind, size=size).heard for seed, kind, size in (tasks[row] for row in rows)]
+
+
 def _write(folder: Path, tasks: list[tuple[int, str, int]], config: PairsConfig, workers: int) -> None:
     count, size = config.count, config.size
     new = np.lib.format.open_memmap

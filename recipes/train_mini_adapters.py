@@ -31,6 +31,7 @@ from moca.media.logmel import log_mel
 from moca.mining import mine_triplets, neighbour_table
 from moca.segmenter import Segmenter
 from moca.segmenting import SegmentConfig, support
+from recipes.cards import write_adapter_card
 from recipes.measure import measure, steps_of
 from recipes.stage_pairs import ADAPTER_MIX, Pairs, PairsConfig, draw_pairs
 
@@ -195,6 +196,7 @@ def main() -> None:
             float(np.mean(history["active"][-50:])),
         ],
         "rules_on_validation": adapted_tried,
+        "test_frames": len(test.frames),
         "test": {
             "adapted": measure(adapted, test),
             "adapted, sound swapped": measure(adapted, test, swapped=True),
@@ -202,7 +204,8 @@ def main() -> None:
             "frozen, sound swapped": measure(frozen, test, swapped=True),
         },
     }
-    (options.out / "adapters" / "training.json").write_text(json.dumps(card, indent=1))
+    (options.out / "adapters" / "training.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_adapter_card(options.out / "adapters")
     pipeline = {
         "format": PIPELINE_FORMAT,
         "name": "mini",

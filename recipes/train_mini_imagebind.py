@@ -28,7 +28,8 @@ from moca.foundation.checkpoints import save_imagebind
 from moca.foundation.imagebind import ImageBind, ImageBindConfig, fold_batchnorm, random_imagebind
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
-from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
+from recipes.cards import write_encoder_card
+from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs, heard_classes
 
 SILENCE_RMS = 10 ** (-60 / 20)
 
@@ -96,8 +97,13 @@ class Batches:
         return pixels, log_mel(waves, self.config.log_mel), sounding
 
 
-def train(recipe: EncoderRecipe, pairs: Pairs, out: Path, config: ImageBindConfig) -> tuple[ImageBind, list[float]]:
-    """Run the recipe; the state after every 100 steps lies in out/checkpoint.pt until the end."""
+def train(
+    recipe: EncoderRecipe, pairs: Pairs, out: Path, config: ImageBindConfig
+) -> tuple[ImageBind, list[float], float]:
+    """Run the recipe; returns the model, the losses and the seconds of training, over all runs.
+
+    The state after every 100 steps, and at the end, lies in out/checkpoint.pt.
+    """
     model = random_imagebind(config, seed=recipe.seed).train().requires_grad_(True)
     log_scale = torch.nn.Parameter(torch.tensor(math.log(recipe.start_scale)))
     decayed = [p for p in model.parameters() if p.ndim > 1]
@@ -108,20 +114,21 @@ def train(recipe: EncoderRecipe, pairs: Pairs, out: Path, config: ImageBindConfi
     ]
     optimiser = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, recipe))
-    batches, losses, checkpoint = Batches(pairs, config, recipe), [], out / "checkpoint.pt"
+    batches, losses, seconds, checkpoint = Batches(pairs, config, recipe), [], 0.0, out / "checkpoint.pt"
     if checkpoint.is_file():
-        losses = _resume(checkpoint, model, log_scale, optimiser, schedule)
+        losses, seconds = _resume(checkpoint, model, log_scale, optimiser, schedule)
         for step in range(len(losses)):
             batches.draw(step)
+    began = time.monotonic() - seconds
     columns = (*Progress.get_default_columns(), TextColumn("loss {task.fields[loss]:.3f}"))
     with Progress(*columns) as progress:
         task = progress.add_task("mini ImageBind", total=recipe.steps, completed=len(losses), loss=math.nan)
         for step in range(len(losses), recipe.steps):
             losses.append(_step(model, log_scale, optimiser, schedule, batches.load(step), step, recipe))
             progress.update(task, advance=1, loss=float(np.mean(losses[-50:])))
-            if (step + 1) % 100 == 0:
-                _save(checkpoint, model, log_scale, optimiser, schedule, losses)
-    return model.eval(), losses
+            if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
+                _save(checkpoint, model, log_scale, optimiser, schedule, losses, time.monotonic() - began)
+    return model.eval(), losses, time.monotonic() - began
 
 
 def _step(model, log_scale, optimiser, schedule, batch, step: int, recipe: EncoderRecipe) -> float:
@@ -148,31 +155,32 @@ def _rate(step: int, recipe: EncoderRecipe) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
 
-def _save(path: Path, model, log_scale, optimiser, schedule, losses) -> None:
+def _save(path: Path, model, log_scale, optimiser, schedule, losses, seconds: float) -> None:
     state = {
         "model": model.state_dict(),
         "log_scale": log_scale.detach(),
         "optimiser": optimiser.state_dict(),
         "schedule": schedule.last_epoch,
         "losses": losses,
+        "seconds": seconds,
     }
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
 
 
-def _resume(path: Path, model, log_scale, optimiser, schedule) -> list[float]:
+def _resume(path: Path, model, log_scale, optimiser, schedule) -> tuple[list[float], float]:
     state = torch.load(path, map_location="cpu", weights_only=True)
     model.load_state_dict(state["model"])
     log_scale.data.copy_(state["log_scale"])
     optimiser.load_state_dict(state["optimiser"])
     schedule.last_epoch = state["schedule"]
-    return state["losses"]
+    return state["losses"], state["seconds"]
 
 
 @torch.no_grad()
-def retrieval(model: ImageBind, pairs: Pairs, *, count: int = 200) -> dict[str, float]:
-    """Recall@1 and @5 of a frame's own sound among `count`, over the single-object frames."""
+def retrieval(model: ImageBind, pairs: Pairs, config: PairsConfig, *, count: int = 200) -> dict[str, float]:
+    """Recall@1 and @5 of a frame's own sound among `count` single-object frames, and whether the class is right."""
     rows = np.flatnonzero(pairs.kinds == "single")[:count]
     waves = torch.from_numpy(pairs.waves[rows].astype(np.float32) / 32767)
     patches = torch.cat(
@@ -181,10 +189,13 @@ def retrieval(model: ImageBind, pairs: Pairs, *, count: int = 200) -> dict[str, 
     audio = model.audio_direction(model.embed_audio(log_mel(waves, model.config.log_mel)))
     similarity = model.pooled_similarity(patches, audio)
     rank = (similarity > similarity.diagonal()[:, None]).sum(1)
+    heard = np.array([classes[0] for classes in heard_classes(config, rows)])
     return {
         "candidates": len(rows),
+        "classes": len(set(heard)),
         "recall@1": (rank < 1).float().mean().item(),
         "recall@5": (rank < 5).float().mean().item(),
+        "class@1": float(np.mean(heard[similarity.argmax(1).numpy()] == heard)),
     }
 
 
@@ -204,21 +215,20 @@ def main() -> None:
     pairs = draw_pairs(
         PairsConfig(count=recipe.frames, split="encoder-train", seed=recipe.seed, mix=mix), options.cache
     )
-    began = time.monotonic()
-    model, losses = train(recipe, pairs, options.work, ImageBindConfig.mini())
-    minutes = (time.monotonic() - began) / 60
-    held_out = draw_pairs(PairsConfig(count=1_000, split="encoder-val", seed=recipe.seed, mix=mix), options.cache)
+    model, losses, seconds = train(recipe, pairs, options.work, ImageBindConfig.mini())
+    held_out = PairsConfig(count=1_000, split="encoder-val", seed=recipe.seed, mix=mix)
     folded = fold_batchnorm(model)
     save_imagebind(options.out, folded, dtype=torch.float16)
     card = {
         "recipe": asdict(recipe),
         "mix": dict(mix),
         "parameters": sum(p.numel() for p in folded.parameters()),
-        "minutes_this_run": round(minutes, 1),
+        "minutes": round(seconds / 60, 1),
         "last_loss": float(np.mean(losses[-100:])),
-        "retrieval": retrieval(folded, held_out),
+        "retrieval": retrieval(folded, draw_pairs(held_out, options.cache), held_out),
     }
-    (options.out / "training.json").write_text(json.dumps(card, indent=1))
+    (options.out / "training.json").write_text(json.dumps(card, indent=1) + "\n")
+    write_encoder_card(options.out)
     print(json.dumps(card, indent=1))
 
 

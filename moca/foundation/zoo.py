@@ -105,9 +105,7 @@ def _read_card(folder: Path, asked: str) -> dict:
     path = folder / "pipeline.json"
     if not path.is_file():
         known = ", ".join(MODELS)
-        raise InputError(
-            f"model must be {known} or a folder with a pipeline.json, got {asked}; give one of them."
-        )
+        raise InputError(f"model must be {known} or a folder with a pipeline.json, got {asked}; give one of them.")
     try:
         card = json.loads(path.read_text())
     except ValueError as error:

@@ -68,9 +68,10 @@ def _write(temporary: Path, frames: Iterator[np.ndarray], rate: Fraction, sound:
             _check_frame(rgb, shape, number)
             if pictures is None:
                 shape = rgb.shape
-                pictures = add_picture_stream(
-                    container, shape[1], shape[0], 1 / rate, rate, crf="18", preset="medium", threads="1"
-                )
+                options = {"crf": "18", "preset": "medium", "threads": "1"}
+                # Without this, x264's rate control depends on the processor, and on small frames even on the run.
+                options["x264-params"] = "cpu-independent=1"
+                pictures = add_picture_stream(container, shape[1], shape[0], 1 / rate, rate, **options)
                 pictures.codec_context.flags |= bit_exact
                 if sound is not None:
                     voice = add_aac_stream(container, sound[1], "mono")

@@ -79,6 +79,14 @@ def test_the_same_input_gives_the_same_bytes(clips, tmp_path):
     assert a != c
 
 
+def test_small_noisy_frames_give_the_same_bytes_every_time(tmp_path):
+    generator = np.random.default_rng(0)
+    frames = [generator.integers(0, 256, (48, 48, 3), dtype=np.uint8) for _ in range(16)]
+    for number in range(6):
+        write_video(tmp_path / f"{number}.mp4", frames, rate_hz=8, audio=None, sample_rate_hz=16_000)
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+
+
 def test_refusals_leave_everything_as_it_was(clips, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip.mp4").write_bytes(b"before")

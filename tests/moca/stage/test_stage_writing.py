@@ -27,9 +27,9 @@ def stage(tmp_path_factory) -> Path:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """Every file by its name; of an mp4 the name alone, as its bytes are the encoder's affair."""
+    """Every file and its bytes."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    return {str(path.relative_to(root)): b"" if path.suffix == ".mp4" else path.read_bytes() for path in files}
+    return {str(path.relative_to(root)): path.read_bytes() for path in files}
 
 
 def test_s4_has_avsbench_names_columns_and_masks(stage):

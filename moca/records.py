@@ -1,0 +1,118 @@
+"""Steps as JSON values and back: the content of segments.json."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from moca.results import StepResult
+from moca.rle import encode
+
+if TYPE_CHECKING:
+    from moca.media import VideoInfo
+    from moca.segmenter import Segmenter
+
+SEGMENTS_FORMAT = 1
+
+
+def step_record(result: StepResult) -> dict[str, Any]:
+    """One step as JSON values; the mask itself is the PNG it names, and the RLE of its segments."""
+    segments = [
+        {"rle": encode(segment.mask), "score": round(segment.score, 6), "area": int(segment.mask.sum())}
+        for segment in result.segments
+    ]
+    return {
+        "index": result.index,
+        "start_s": round(result.start_s, 6),
+        "end_s": round(result.end_s, 6),
+        "frame_s": round(result.frame_s, 6),
+        "mask": f"masks/{result.index:06d}.png",
+        "area_share": round(float(result.mask.mean()), 6),
+        "score": _finite(result.score),
+        "level_dbfs": _finite(result.level_dbfs),
+        "reason": result.reason,
+        "segments": segments,
+    }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no NaN or infinity; None stands for "not computed" and for digital silence."""
+    return round(value, 6) if math.isfinite(value) else None
+
+
+class StoredSteps:
+    """Steps as written, read back one at a time: an hour of masks is never in memory."""
+
+    def __init__(self, folder: Path, steps: list[dict], size: tuple[int, int]) -> None:
+        self.folder, self.steps, self.size = folder, steps, size
+        self.position, self.result = -1, None
+
+    def at(self, time_s: float) -> StepResult:
+        """The step a moment belongs to; moments must not run backwards."""
+        position = max(self.position, 0)
+        while position + 1 < len(self.steps) and time_s >= self.steps[position + 1]["start_s"] - 1e-9:
+            position += 1
+        if position != self.position:
+            self.position, self.result = position, self._load(self.steps[position])
+        return self.result
+
+    def _load(self, step: dict) -> StepResult:
+        mask = cv2.imread(str(self.folder / step["mask"]), cv2.IMREAD_GRAYSCALE) > 0
+        level, score = step["level_dbfs"], step["score"]
+        return StepResult(
+            index=step["index"],
+            start_s=step["start_s"],
+            end_s=step["end_s"],
+            frame_s=step["frame_s"],
+            mask=mask,
+            heat=np.zeros(self.size, np.float32),
+            score=float("nan") if score is None else score,
+            level_dbfs=float("-inf") if level is None else level,
+            reason=step["reason"],
+        )
+
+
+def segments_document(info: VideoInfo, settings: dict, steps: list[dict], notes: list[str]) -> dict[str, Any]:
+    """Content of segments.json."""
+    return {
+        "format": SEGMENTS_FORMAT,
+        "source": info.path.name,
+        "video": video_facts(info),
+        "settings": settings,
+        "notes": notes,
+        "steps": steps,
+    }
+
+
+def described(info: VideoInfo, segmenter: Segmenter) -> dict[str, str]:
+    """The video and the model in a reader's words, for the head of the report."""
+    rate = "unknown" if info.rate_hz is None else f"{info.rate_hz:g} frames per second"
+    sound = "no audio stream"
+    if info.audio_stream is not None:
+        channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
+        sound = f"{info.sample_rate_hz / 1000:g} kHz, {channels} (stream {info.audio_stream})"
+    pipeline = segmenter.pipeline
+    return {
+        "Size": f"{info.width} x {info.height} pixels",
+        "Rate": rate,
+        "Duration": "unknown" if info.duration_s is None else f"{info.duration_s:.1f} s",
+        "Sound": sound,
+        "Model": f"{pipeline.name}, {'with adapters' if pipeline.adapted else 'frozen encoder alone'}",
+        "Licence of the result": pipeline.licence,
+    }
+
+
+def video_facts(info: VideoInfo) -> dict[str, Any]:
+    """What was found out about the video, as JSON values, without the folder it lies in."""
+    fields = asdict(replace(info, path=Path(info.path.name)))
+    return {**fields, "path": str(fields["path"])}
+
+
+def count_sounding(document: dict) -> int:
+    """Steps of a segments.json that have a mask."""
+    return sum(step["reason"] is None for step in document["steps"])

@@ -1,0 +1,56 @@
+"""Draw the bundled sample clip and the README's picture of what the mini model makes of it.
+
+    python -m recipes.draw_sample
+
+The clip is a Soundstage MS3 scene of the test split, so no model has seen it; the picture is made from the
+files that `moca segment` writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from moca.media import read_steps, write_video
+from moca.outputs import OutputConfig, segment_file
+from moca.overlays import contact_sheet, paint_mask
+from moca.segmenter import Segmenter
+from moca.stage import StageConfig, derive_seed, sample_clip
+
+
+def draw_clip(path: Path, index: int) -> None:
+    """Write the clip."""
+    clip = sample_clip(derive_seed(0, "test", "ms3", index), "ms3", StageConfig(size=320, rate_hz=12))
+    write_video(path, iter(clip.frames), rate_hz=12, audio=clip.audio, sample_rate_hz=16_000)
+
+
+def draw_picture(clip: Path, path: Path) -> None:
+    """Frames above, what sounds below, one column a second, from the written masks."""
+    with tempfile.TemporaryDirectory() as folder:
+        segment_file(Segmenter.load("mini"), clip, Path(folder), OutputConfig(overlay=False, report=False))
+        steps = json.loads((Path(folder) / "segments.json").read_text())["steps"]
+        masks = [cv2.imread(str(Path(folder) / step["mask"]), cv2.IMREAD_GRAYSCALE) > 0 for step in steps]
+    frames = [step.frame for step in read_steps(clip)]
+    painted = [paint_mask(frame, mask) for frame, mask in zip(frames, masks, strict=True)]
+    sheet = contact_sheet([*frames, *painted], columns=len(frames))
+    cv2.imwrite(str(path), cv2.cvtColor(np.ascontiguousarray(sheet), cv2.COLOR_RGB2BGR))
+
+
+def main() -> None:
+    """Write docs/sample.mp4 and docs/sample.png."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs"))
+    parser.add_argument("--index", type=int, default=0)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    draw_clip(options.out / "sample.mp4", options.index)
+    draw_picture(options.out / "sample.mp4", options.out / "sample.png")
+
+
+if __name__ == "__main__":
+    main()
