@@ -86,6 +86,7 @@ def segment(
     clusters: Annotated[int | None, typer.Option(help="k of the cosine k-means.")] = None,
     sounding: Annotated[str | None, typer.Option(help="Which clusters sound: best, ratio or otsu.")] = None,
     gate: Annotated[float | None, typer.Option(help="Smallest score at which a region sounds.")] = None,
+    mirror: Annotated[bool | None, typer.Option(help="Also look at the mirrored frame; takes twice as long.")] = None,
     silence_dbfs: Annotated[float | None, typer.Option(help="Level below which a step is silent.")] = None,
     video_stream: Annotated[int | None, typer.Option(help="Video stream index.")] = None,
     audio_stream: Annotated[int | None, typer.Option(help="Audio stream index.")] = None,
@@ -100,7 +101,7 @@ def segment(
     from moca.outputs import OutputConfig
     from moca.segmenter import Segmenter
 
-    chosen = {"clusters": clusters, "sounding": sounding, "gate": gate, "silence_dbfs": silence_dbfs}
+    chosen = {"clusters": clusters, "sounding": sounding, "gate": gate, "mirror": mirror, "silence_dbfs": silence_dbfs}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     config = OutputConfig(
         steps_per_s=steps_per_s,

@@ -110,8 +110,12 @@ def run_settings(segmenter: Segmenter, source: Path, config: OutputConfig) -> di
 
 
 def _finished(target: Path, settings: dict[str, Any], overwrite: bool) -> Summary | None:
+    """The summary of a finished run with these settings, None where there is none; refuses to replace anything else."""
+    if overwrite:
+        return None
     path = target / "segments.json"
-    if overwrite or not path.is_file():
+    if not path.is_file():
+        _refuse_foreign(target)
         return None
     try:
         document = json.loads(path.read_text())
@@ -129,6 +133,16 @@ def _finished(target: Path, settings: dict[str, Any], overwrite: bool) -> Summar
             f"{target} holds a run of another video or with other settings; choose another folder or pass --overwrite."
         )
     return summary
+
+
+def _refuse_foreign(target: Path) -> None:
+    """Refuse a folder whose files would be replaced though no run of ours wrote them."""
+    if (target / PARTIAL).is_dir():  # a run that was stopped while it moved its products into place
+        return
+    if foreign := [name for name in PRODUCTS if (target / name).exists()]:
+        raise InputError(
+            f"{target} already has {', '.join(foreign)} from elsewhere; choose another folder or pass --overwrite."
+        )
 
 
 def _fresh_partial(target: Path) -> Path:

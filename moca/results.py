@@ -41,6 +41,11 @@ class StepResult:
     segments: tuple[Segment, ...] = ()
     reason: str | None = None
 
+    @property
+    def time_s(self) -> float:
+        """Time of the frame that the mask belongs to, in seconds from the start of the video."""
+        return self.frame_s
+
 
 class Method(Protocol):
     """Frames and audio in, masks and scores out; MoCA and every comparison method look like this."""

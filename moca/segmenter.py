@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from adapters import AudioContext
 from moca.foundation.preprocessing import preprocess_frames
 from moca.foundation.zoo import Pipeline, load_pipeline
 from moca.media.logmel import log_mel
@@ -115,13 +118,20 @@ class Segmenter:
         encoder, towers = self.pipeline.encoder, self.pipeline.towers
         pixels = preprocess_frames([step.frame for step in steps], encoder.config.image_size, fit="stretch")
         context = towers.hear(self._mels(steps).to(self.device))
-        tokens = towers.suffix(towers.prefix(pixels.to(self.device)), context, reading=encoder.config.reading)
+        patches = self._patches(pixels.to(self.device), context)
+        if self.config.mirror:
+            mirrored = self._patches(pixels.flip(-1).to(self.device), context).flip(2)
+            patches = functional.normalize(patches + mirrored, dim=-1)
+        cosines = torch.einsum("bhwe,be->bhw", patches, encoder.audio_direction(context.tokens))
+        return patches.float().cpu().numpy(), cosines.float().cpu().numpy()
+
+    def _patches(self, pixels: Tensor, context: AudioContext) -> Tensor:
+        """Audio-enhanced features (B, G, G, E) of pixels (B, 3, S, S)."""
+        encoder, towers = self.pipeline.encoder, self.pipeline.towers
+        tokens = towers.suffix(towers.prefix(pixels), context, reading=encoder.config.reading)
         patches = encoder.project_image(tokens)
-        audio = encoder.audio_direction(context.tokens)
-        cosines = torch.einsum("bne,be->bn", patches, audio)
-        side = round(patches.shape[1] ** 0.5)
-        shape = (len(steps), side, side)
-        return patches.float().cpu().numpy().reshape(*shape, -1), cosines.float().cpu().numpy().reshape(shape)
+        side = math.isqrt(patches.shape[1])
+        return patches.unflatten(1, (side, side))
 
     def _mels(self, steps: list[Step]) -> Tensor:
         config = self.pipeline.encoder.config.log_mel

@@ -20,24 +20,28 @@ TOP_SHARE = 0.025  # patches averaged by the gate: 5 of 14 x 14, 6 of 16 x 16
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentConfig:
-    """How patch features become a mask.
-
-    clusters: k of the cosine k-means (the paper does not give it). sounding: which clusters sound: "best" the
-    one that agrees most with the audio; "ratio" every cluster within `ratio` of the best; "otsu" every cluster
-    whose mean agreement is above the Otsu threshold of the frame's patches. ratio: see sounding.
-    silence_dbfs: a step whose RMS level is below this is silent. gate: smallest support (mean of the highest
-    cosines) at which a region is believed to make the sound; calibrated per model without labels.
-    heat_low, heat_high: cosines shown as 0 and 1 on the heat map. seed: of the k-means.
-    """
+    """How patch features become a mask."""
 
     clusters: int = 4
+    """k of the cosine k-means; the paper does not give it."""
     sounding: str = "otsu"
+    """Which clusters sound: "best" the one that agrees most with the audio, "ratio" every one within `ratio` of
+    it, "otsu" every one whose mean agreement is above the Otsu threshold of the frame's patches."""
     ratio: float = 0.75
+    """Share of the best cluster's agreement that another one needs under the rule "ratio"."""
     silence_dbfs: float = -60.0
+    """A step whose RMS level is below this is silent."""
     gate: float = 0.0
+    """Smallest support (mean of the highest cosines) at which a region is believed to make the sound; calibrated
+    per model, without labels."""
+    mirror: bool = False
+    """Average the features of the frame and of its mirror image, for twice the time."""
     heat_low: float = 0.0
+    """Cosine that the heat map shows as 0."""
     heat_high: float = 1.0
+    """Cosine that the heat map shows as 1."""
     seed: int = 0
+    """Seed of the k-means."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.clusters <= 64:

@@ -10,6 +10,7 @@ frames. The sounding rule and k are chosen on validation frames, the card's figu
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import time
@@ -130,15 +131,17 @@ def calibrate(segmenter: Segmenter, pairs: Pairs, *, count: int = 1_000) -> Segm
 
 
 def choose_rule(segmenter: Segmenter, validation: Pairs) -> tuple[SegmentConfig, list[dict]]:
-    """The k and sounding rule with the best mean of S4 and MS3 IoU on validation frames."""
+    """The k, sounding rule and mirroring with the best mean of S4 and MS3 IoU on validation frames."""
     tried = []
-    options = [(k, rule) for k in (3, 4, 6, 8) for rule in ("best", "ratio", "otsu")]
-    for clusters, rule in track(options, "choosing k and the sounding rule"):
-        config = replace(segmenter.config, clusters=clusters, sounding=rule)
-        scores = measure(Segmenter(segmenter.pipeline, config=config), validation)
-        tried.append({"clusters": clusters, "sounding": rule, "s4": scores["s4.iou"], "ms3": scores["ms3.iou"]})
+    options = itertools.product((3, 4, 6), ("best", "ratio", "otsu"), (False, True))
+    for clusters, rule, mirror in track(list(options), "choosing k, rule and mirroring"):
+        config = replace(segmenter.config, clusters=clusters, sounding=rule, mirror=mirror)
+        scores = measure(Segmenter(segmenter.pipeline, config=config, batch_steps=32), validation)
+        found = {"s4": scores["s4.iou"], "ms3": scores["ms3.iou"]}
+        tried.append({"clusters": clusters, "sounding": rule, "mirror": mirror, **found})
     best = max(tried, key=lambda row: row["s4"] + row["ms3"])
-    return replace(segmenter.config, clusters=best["clusters"], sounding=best["sounding"]), tried
+    chosen = {name: best[name] for name in ("clusters", "sounding", "mirror")}
+    return replace(segmenter.config, **chosen), tried
 
 
 def settle(
@@ -154,8 +157,9 @@ def settle(
         licence="Apache-2.0",
     )
     segmenter = Segmenter(pipeline, batch_steps=32)
-    segmenter.config = calibrate(segmenter, train_pairs)
+    segmenter.config = replace(segmenter.config, gate=-1.0)
     segmenter.config, tried = choose_rule(segmenter, validation)
+    segmenter.config = calibrate(segmenter, train_pairs)  # of the features as they are finally read
     return segmenter, tried
 
 
@@ -165,14 +169,19 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("weights/mini"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
     parser.add_argument("--steps", type=int, default=AdapterRecipe.steps)
+    parser.add_argument("--frames", type=int, default=AdapterRecipe.frames)
+    parser.add_argument("--held-out", type=int, default=1_000, help="test frames; validation has 40%% as many")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    recipe, matching = AdapterRecipe(steps=options.steps, seed=options.seed), MatchingConfig(ssd_scale="mean")
+    recipe, matching = (
+        AdapterRecipe(steps=options.steps, frames=options.frames, seed=options.seed),
+        MatchingConfig(ssd_scale="mean"),
+    )
     mix = tuple(ADAPTER_MIX.items())
     draw = {"seed": recipe.seed, "mix": mix}
     train_pairs = draw_pairs(PairsConfig(count=recipe.frames, split="adapters-train", **draw), options.cache)
-    validation = draw_pairs(PairsConfig(count=400, split="adapters-val", **draw), options.cache)
-    test = draw_pairs(PairsConfig(count=1_000, split="adapters-test", **draw), options.cache)
+    validation = draw_pairs(PairsConfig(count=options.held_out * 2 // 5, split="adapters-val", **draw), options.cache)
+    test = draw_pairs(PairsConfig(count=options.held_out, split="adapters-test", **draw), options.cache)
     encoder = load_imagebind(options.out / "imagebind")
     began = time.monotonic()
     towers, history = train(encoder, train_pairs, recipe, matching)

@@ -84,8 +84,8 @@ class Batches:
         singles = step < self.recipe.singles_until * self.recipe.steps
         if len(self.order) < batch or step == math.ceil(self.recipe.singles_until * self.recipe.steps):
             self.order = self.generator.permutation(self.single if singles else len(self.pairs.frames))
-        rows, self.order = np.split(self.order, [batch])
-        return np.sort(rows), self.generator.random(batch) < 0.5, self.generator.integers(0, 16_000, batch)
+        rows, self.order = self.order[:batch], self.order[batch:]
+        return np.sort(rows), self.generator.random(len(rows)) < 0.5, self.generator.integers(0, 16_000, len(rows))
 
     def load(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         rows, mirrored, shifts = self.draw(step)
@@ -98,11 +98,11 @@ class Batches:
 
 
 def train(
-    recipe: EncoderRecipe, pairs: Pairs, out: Path, config: ImageBindConfig
+    recipe: EncoderRecipe, pairs: Pairs, out: Path, config: ImageBindConfig, *, save_every: int = 100
 ) -> tuple[ImageBind, list[float], float]:
     """Run the recipe; returns the model, the losses and the seconds of training, over all runs.
 
-    The state after every 100 steps, and at the end, lies in out/checkpoint.pt.
+    The state after every `save_every` steps, and at the end, lies in out/checkpoint.pt.
     """
     model = random_imagebind(config, seed=recipe.seed).train().requires_grad_(True)
     log_scale = torch.nn.Parameter(torch.tensor(math.log(recipe.start_scale)))
@@ -126,7 +126,7 @@ def train(
         for step in range(len(losses), recipe.steps):
             losses.append(_step(model, log_scale, optimiser, schedule, batches.load(step), step, recipe))
             progress.update(task, advance=1, loss=float(np.mean(losses[-50:])))
-            if (step + 1) % 100 == 0 or step + 1 == recipe.steps:
+            if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
                 _save(checkpoint, model, log_scale, optimiser, schedule, losses, time.monotonic() - began)
     return model.eval(), losses, time.monotonic() - began
 
@@ -207,6 +207,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path(".cache/mini-imagebind"))
     parser.add_argument("--steps", type=int, default=EncoderRecipe.steps)
     parser.add_argument("--frames", type=int, default=EncoderRecipe.frames)
+    parser.add_argument("--held-out", type=int, default=1_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     recipe = EncoderRecipe(steps=options.steps, frames=options.frames, seed=options.seed)
@@ -216,7 +217,7 @@ def main() -> None:
         PairsConfig(count=recipe.frames, split="encoder-train", seed=recipe.seed, mix=mix), options.cache
     )
     model, losses, seconds = train(recipe, pairs, options.work, ImageBindConfig.mini())
-    held_out = PairsConfig(count=1_000, split="encoder-val", seed=recipe.seed, mix=mix)
+    held_out = PairsConfig(count=options.held_out, split="encoder-val", seed=recipe.seed, mix=mix)
     folded = fold_batchnorm(model)
     save_imagebind(options.out, folded, dtype=torch.float16)
     card = {

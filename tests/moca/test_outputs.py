@@ -97,6 +97,19 @@ def test_other_settings_are_refused_unless_overwritten(segmenter, clip, tmp_path
     assert not (out / "overlay.mp4").exists()  # none that belongs to the earlier run is left
 
 
+def test_what_a_user_keeps_in_the_folder_is_never_replaced(segmenter, clip, tmp_path):
+    out = tmp_path / "out"
+    (out / "masks").mkdir(parents=True)
+    (out / "masks" / "mine.png").write_bytes(b"precious")
+    with pytest.raises(InputError) as caught:
+        segment_file(segmenter, clip, out, OutputConfig())
+    assert str(caught.value) == (f"{out} already has masks from elsewhere; choose another folder or pass --overwrite.")
+    assert (out / "masks" / "mine.png").read_bytes() == b"precious" and len(list(out.iterdir())) == 1
+    (out / "masks").rename(out / "other")
+    segment_file(segmenter, clip, out, OutputConfig())
+    assert (out / "other" / "mine.png").read_bytes() == b"precious"
+
+
 def test_interruption_leaves_nothing_half_written_and_the_next_run_finishes(segmenter, clip, tmp_path):
     out = tmp_path / "out"
 

@@ -99,3 +99,14 @@ def test_settings_name_what_the_result_depends_on(pipeline):
     settings = Segmenter(pipeline).settings
     assert settings["model"] == "tiny" and settings["segment"]["clusters"] == 4
     assert len(settings["fingerprints"]["encoder"]) == 16
+
+
+def test_mirroring_gives_a_mirrored_frame_the_mirrored_features(pipeline, make_step):
+    step = make_step()
+    other = dataclasses.replace(step, frame=step.frame[:, ::-1])
+    plain = Segmenter(pipeline)
+    both = Segmenter(pipeline, config=dataclasses.replace(pipeline.segment, mirror=True))
+    for segmenter, same in ((both, True), (plain, False)):
+        (a, _), (b, _) = segmenter.features([step]), segmenter.features([other])
+        assert np.allclose(a, b[:, :, ::-1], atol=1e-3) == same
+    np.testing.assert_allclose(np.linalg.norm(both.features([step])[0], axis=-1), 1, atol=1e-5)

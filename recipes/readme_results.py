@@ -1,0 +1,83 @@
+"""Write the README's figures from the files that commands wrote; nothing is typed in by hand.
+
+moca stage -o stage --s4 0,0,200 --ms3 0,0,200 --extras 50
+moca evaluate stage -o docs/results/s4 --subset s4
+moca evaluate stage -o docs/results/ms3 --subset ms3
+moca evaluate stage/silence -o docs/results/silence --no-controls      (and noise, offscreen)
+python -m recipes.readme_results
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+CONTROL_NAMES = {"none": "own sound"}
+
+
+def load(folder: Path) -> dict[str, dict[str, float]]:
+    """Metrics by control of the one result in a folder that `moca evaluate` wrote."""
+    (result,) = json.loads((folder / "results.json").read_text())["results"].values()
+    return {"none": result["metrics"], **{name: control["metrics"] for name, control in result["controls"].items()}}
+
+
+def segmentation_table(s4: dict, ms3: dict) -> list[str]:
+    """One row per control, the official numbers of both subsets."""
+    header = ["mini on Soundstage", "S4 mIoU", "S4 F", "S4 F, batch-free", "MS3 mIoU", "MS3 F", "MS3 F, batch-free"]
+    lines = [_row(header), _row(["---"] * len(header))]
+    for control in s4:
+        cells = [
+            f"{scores[control][key]:.3f}" for scores in (s4, ms3) for key in ("miou_batch4", "f_batch4", "f_batch_free")
+        ]
+        lines.append(_row([CONTROL_NAMES.get(control, control), *cells]))
+    return lines
+
+
+def silence_table(root: Path) -> list[str]:
+    """False-positive area where nothing in the picture sounds."""
+    lines = [_row(["nothing in the picture sounds", "frames", "mean masked share of the frame"]), _row(["---"] * 3)]
+    for name, words in (("silence", "silence"), ("noise", "broad-band noise"), ("offscreen", "off-screen sound")):
+        scores = load(root / name)["none"]
+        lines.append(_row([words, f"{scores['frames']:.0f}", f"{scores['false_positive_area']:.3f}"]))
+    return lines
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def results_text(root: Path) -> str:
+    """Everything between the README's markers."""
+    s4, ms3 = load(root / "s4"), load(root / "ms3")
+    clips = int(s4["none"]["videos"]), int(ms3["none"]["videos"])
+    intro = (
+        f"Held-out Soundstage clips ({clips[0]} S4-like, {clips[1]} MS3-like, 5 steps each) in AVSBench's layout; mIoU "
+        "and F as AVSBench computes them at its test batch of 4 videos. F's sweep includes the threshold 0, so even an "
+        "empty mask scores above 0: read it against the `muted` row. One training seed."
+    )
+    return "\n".join([intro, "", *segmentation_table(s4, ms3), "", *silence_table(root)])
+
+
+def replace_between(text: str, content: str) -> str:
+    """The README with new content between its markers."""
+    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
+    if not pattern.search(text):
+        raise SystemExit(f"the README must hold {BEGIN} and {END}")
+    return pattern.sub(lambda _: f"{BEGIN}\n{content}\n{END}", text)
+
+
+def main() -> None:
+    """Rewrite README.md in place."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--results", type=Path, default=Path("docs/results"))
+    parser.add_argument("--readme", type=Path, default=Path("README.md"))
+    options = parser.parse_args()
+    text = options.readme.read_text()
+    options.readme.write_text(replace_between(text, results_text(options.results)))
+
+
+if __name__ == "__main__":
+    main()

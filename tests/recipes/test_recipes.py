@@ -1,0 +1,74 @@
+"""The recipes run from nothing to a loadable model, and the encoder's run can be stopped and resumed."""
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import moca
+from recipes import readme_results, train_mini_adapters, train_mini_imagebind
+from recipes.stage_pairs import ENCODER_MIX, PairsConfig, draw_pairs, heard_classes
+
+MIX = tuple(ENCODER_MIX.items())
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    return draw_pairs(PairsConfig(count=40, split="t", mix=MIX), tmp_path / "pairs", workers=1)
+
+
+def test_pairs_are_drawn_once_and_splits_differ(tmp_path, pairs):
+    again = draw_pairs(PairsConfig(count=40, split="t", mix=MIX), tmp_path / "pairs", workers=1)
+    other = draw_pairs(PairsConfig(count=40, split="u", mix=MIX), tmp_path / "pairs", workers=1)
+    assert pairs.frames.shape == (40, 112, 112, 3) and pairs.waves.shape == (40, 16_000)
+    np.testing.assert_array_equal(pairs.frames, again.frames)
+    assert not any((pairs.frames[i] == other.frames[j]).all() for i in range(40) for j in range(40))
+    rows = np.flatnonzero(pairs.kinds == "single")[:3]
+    assert all(len(heard) == 1 for heard in heard_classes(PairsConfig(count=40, split="t", mix=MIX), rows))
+
+
+def test_a_stopped_encoder_run_ends_where_an_unstopped_one_does(tmp_path, pairs, monkeypatch):
+    recipe = train_mini_imagebind.EncoderRecipe(frames=40, steps=4, batch=8, warmup=1)
+    config = train_mini_imagebind.ImageBindConfig.mini()
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    whole, losses, _ = train_mini_imagebind.train(recipe, pairs, tmp_path / "whole", config, save_every=2)
+    step = train_mini_imagebind._step
+
+    def stop(*arguments):
+        if arguments[5] == 3:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(train_mini_imagebind, "_step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_mini_imagebind.train(recipe, pairs, tmp_path / "parts", config, save_every=2)
+    monkeypatch.setattr(train_mini_imagebind, "_step", step)
+    parts, resumed, _ = train_mini_imagebind.train(recipe, pairs, tmp_path / "parts", config, save_every=2)
+    assert resumed == losses and len(losses) == 4
+    for name, value in whole.state_dict().items():
+        assert torch.equal(parts.state_dict()[name], value), name
+    other, _, _ = train_mini_imagebind.train(replace(recipe, seed=1), pairs, tmp_path, config)
+    assert not torch.equal(other.modality_heads["audio"][2].weight, whole.modality_heads["audio"][2].weight)
+
+
+def test_from_nothing_to_a_model_that_segments(tmp_path, monkeypatch):
+    out, cache = tmp_path / "mini", str(tmp_path / "pairs")
+    common = ["--cache", cache, "--frames", "96", "--held-out", "80", "--steps", "2"]
+    monkeypatch.setattr(sys, "argv", ["x", "-o", str(out / "imagebind"), "--work", str(tmp_path / "work"), *common])
+    train_mini_imagebind.main()
+    monkeypatch.setattr(sys, "argv", ["x", "-o", str(out), *common])
+    train_mini_adapters.main()
+    segmenter = moca.Segmenter.load(out)
+    assert segmenter.pipeline.adapted and -1 < segmenter.config.gate < 1
+    assert "| frozen | own |" in (out / "adapters" / "README.md").read_text()
+    assert "recall@1" in (out / "imagebind" / "README.md").read_text()
+
+
+def test_figures_go_between_the_readmes_markers():
+    text = f"a\n{readme_results.BEGIN}\nold\n{readme_results.END}\nb"
+    assert readme_results.replace_between(text, "new") == text.replace("old", "new")
+    with pytest.raises(SystemExit):
+        readme_results.replace_between("no markers", "new")
