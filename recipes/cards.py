@@ -85,9 +85,9 @@ def write_adapter_card(folder: Path) -> None:
             }
         ),
         "",
-        f"Held-out frames ({made['test_frames']:,} drawn, split `adapters-test`). k, the sounding rule and mirroring were "
-        "chosen on validation frames, the gate is the 5th percentile of the score over sounding training frames. One "
-        "training seed: differences of a few hundredths are within what another seed may give.",
+        f"Held-out frames ({made['test_frames']:,} drawn, split `adapters-test`). k, the sounding rule and mirroring "
+        "were chosen on validation frames, the gate is the 5th percentile of the score over sounding training frames. "
+        "One training seed: differences of a few hundredths are within what another seed may give.",
         "",
         *rows,
         "",

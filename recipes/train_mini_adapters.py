@@ -29,9 +29,10 @@ from moca.foundation.preprocessing import preprocess_frames
 from moca.foundation.zoo import PIPELINE_FORMAT, Pipeline, frozen_towers
 from moca.matching import MatchingConfig, triplet_loss
 from moca.media.logmel import log_mel
+from moca.metrics.segmentation import mean_iou
 from moca.mining import mine_triplets, neighbour_table
 from moca.segmenter import Segmenter
-from moca.segmenting import SegmentConfig, support
+from moca.segmenting import SegmentConfig, coarse_mask, support
 from recipes.cards import write_adapter_card
 from recipes.measure import measure, steps_of
 from recipes.stage_pairs import ADAPTER_MIX, Pairs, PairsConfig, draw_pairs
@@ -133,15 +134,31 @@ def calibrate(segmenter: Segmenter, pairs: Pairs, *, count: int = 1_000) -> Segm
 def choose_rule(segmenter: Segmenter, validation: Pairs) -> tuple[SegmentConfig, list[dict]]:
     """The k, sounding rule and mirroring with the best mean of S4 and MS3 IoU on validation frames."""
     tried = []
-    options = itertools.product((3, 4, 6), ("best", "ratio", "otsu"), (False, True))
-    for clusters, rule, mirror in track(list(options), "choosing k, rule and mirroring"):
-        config = replace(segmenter.config, clusters=clusters, sounding=rule, mirror=mirror)
-        scores = measure(Segmenter(segmenter.pipeline, config=config, batch_steps=32), validation)
-        found = {"s4": scores["s4.iou"], "ms3": scores["ms3.iou"]}
-        tried.append({"clusters": clusters, "sounding": rule, "mirror": mirror, **found})
+    for mirror in (False, True):
+        looking = Segmenter(segmenter.pipeline, config=replace(segmenter.config, mirror=mirror))
+        features = {kind: _features(looking, validation, kind) for kind in ("s4", "ms3")}
+        options = itertools.product((3, 4, 6), ("best", "ratio", "otsu"))
+        for clusters, rule in track(list(options), f"choosing k and rule, mirror {mirror}"):
+            config = replace(looking.config, clusters=clusters, sounding=rule)
+            found = {kind: _coarse_iou(config, *seen) for kind, seen in features.items()}
+            tried.append({"clusters": clusters, "sounding": rule, "mirror": mirror, **found})
     best = max(tried, key=lambda row: row["s4"] + row["ms3"])
     chosen = {name: best[name] for name in ("clusters", "sounding", "mirror")}
     return replace(segmenter.config, **chosen), tried
+
+
+def _features(segmenter: Segmenter, pairs: Pairs, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Patch features, cosines and true masks of every frame of a kind."""
+    rows = np.flatnonzero(pairs.kinds == kind)
+    parts = [segmenter.features(steps_of(pairs, part)) for part in np.array_split(rows, math.ceil(len(rows) / 32))]
+    patches, cosines = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return patches, cosines, np.asarray(pairs.masks[rows]) > 0
+
+
+def _coarse_iou(config: SegmentConfig, patches: np.ndarray, cosines: np.ndarray, truth: np.ndarray) -> float:
+    size = truth.shape[1:]
+    masks = [coarse_mask(*seen, size, config)[0] for seen in zip(patches, cosines, strict=True)]
+    return mean_iou(np.stack(masks), truth)
 
 
 def settle(
