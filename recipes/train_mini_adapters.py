@@ -46,9 +46,9 @@ class AdapterRecipe:
     """Everything the result depends on; see the fields' names in the paper's section 4."""
 
     frames: int = 6_000
-    steps: int = 600
+    steps: int = 250
     batch: int = 16
-    lr: float = 1e-3
+    lr: float = 1e-4
     neighbours: int = 20
     blocks: int = 4
     bottleneck: int = 32
