@@ -45,7 +45,7 @@ def main() -> None:
     """Write docs/sample.mp4 and docs/sample.png."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("docs"))
-    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--index", type=int, default=10)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     draw_clip(options.out / "sample.mp4", options.index)
