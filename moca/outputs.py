@@ -95,6 +95,7 @@ def segment_file(
             _replace(partial / name, target / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    progress("done", 1.0)
     return Summary(steps=len(steps), sounding=count_sounding(document), notes=tuple(notes))
 
 

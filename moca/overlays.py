@@ -239,8 +239,10 @@ def _draw_meter(draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], fill:
     ):
         if fill > start:
             span = right + 1 - left
-            stop = left + max(1, round(span * min(fill, end))) - 1
-            draw.rectangle((left + round(span * start), top, stop, bottom), fill=(*colour, 255))
+            first = left + round(span * start)
+            last = left + max(1, round(span * min(fill, end))) - 1
+            if last >= first:  # a level just above a colour's start does not fill its first pixel
+                draw.rectangle((first, top, last, bottom), fill=(*colour, 255))
 
 
 def _wrap(lines: Sequence[str], size: int, room: int, first_indent: int, *, rows: int) -> list[tuple[str, int]]:

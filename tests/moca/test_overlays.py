@@ -155,6 +155,13 @@ def test_captions_take_any_text():
     assert caption(noise(100, 200), ["naïve − “日本”\n\x00…", ""]).shape == (100, 200, 3)
 
 
+@pytest.mark.parametrize("side", [64, 100, 320, 720])
+def test_every_level_can_be_drawn(side):
+    frame = np.zeros((side, side, 3), np.uint8)
+    for meter in np.linspace(0, 1, 49):
+        caption(frame, ["0:03.5   -23 dBFS"], meter=float(meter))
+
+
 def test_the_meter_shows_the_level():
     frame = np.zeros((240, 426, 3), np.uint8)
 
