@@ -51,12 +51,17 @@ def collect_videos(inputs: Sequence[Path]) -> list[Path]:
     return list(found)
 
 
+def is_single(inputs: Sequence[Path]) -> bool:
+    """Whether one video file was given: its outputs go straight to the output folder."""
+    return len(inputs) == 1 and not inputs[0].is_dir()
+
+
 def output_folders(videos: Sequence[Path], inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
     """Where each video's outputs go: out itself for one file, else a folder in out named after the video.
 
     Below a given folder the tree is kept. Two videos that would share a folder are told apart by their suffix.
     """
-    if len(inputs) == 1 and not inputs[0].is_dir():
+    if is_single(inputs):
         return {videos[0]: out}
     folders: dict[Path, Path] = {}
     for video in videos:
@@ -81,7 +86,7 @@ def segment_many(
     overwrite: bool = False,
     on_file: Callable[[Path], Callable[[str, float], None]] = lambda path: lambda stage, share: None,
 ) -> BatchOutcome:
-    """Segment every video; one that fails is noted in out/failures.csv and the rest go on.
+    """Segment every video; of several, one that fails is noted in out/failures.csv and the rest go on.
 
     Finished videos with the same settings are not done again. on_file(path) gives the progress callback of a
     file. Run again after mending a video and its line disappears from failures.csv.
@@ -93,7 +98,10 @@ def segment_many(
         try:
             outcome.done[video] = segment_file(segmenter, video, target, config, overwrite=overwrite, progress=progress)
         except InputError as error:
+            if is_single(inputs):
+                raise
             outcome.failed[video] = str(error)
+    if not is_single(inputs):
         _write_failures(out / "failures.csv", outcome.failed)
     return outcome
 

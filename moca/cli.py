@@ -34,6 +34,8 @@ def main() -> None:
         _fail(error.format_message())
     except (InputError, _adapter_error()) as error:
         _fail(str(error))
+    except OSError as error:  # a full disk, a folder that may not be written
+        _fail(f"{error.filename or 'file'}: {error.strerror or error}; free the place or choose another with -o.")
     except (KeyboardInterrupt, typer.Abort):
         error_console.print("interrupted: nothing half-written was left; run the same command to go on")
         sys.exit(130)
@@ -93,10 +95,13 @@ def segment(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
     report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
+    allow_truncated: Annotated[
+        bool, typer.Option("--allow-truncated", help="Use what is there of cut-off files.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace runs with other settings.")] = False,
 ) -> int:
     """Mask what sounds: masks/*.png, segments.json, overlay.mp4 and report.html for every video."""
-    from moca.batch import collect_videos, segment_many
+    from moca.batch import collect_videos, is_single, segment_many
     from moca.media import probe
     from moca.outputs import OutputConfig
     from moca.segmenter import Segmenter
@@ -109,8 +114,9 @@ def segment(
         audio_stream=audio_stream,
         overlay=overlay,
         report=report,
+        allow_truncated=allow_truncated,
     )
-    single = len(inputs) == 1 and not inputs[0].is_dir()
+    single = is_single(inputs)
     collect_videos(inputs)
     if single:
         probe(inputs[0], video_stream=video_stream, audio_stream=audio_stream)  # refuse before loading a model
@@ -130,8 +136,6 @@ def segment(
         outcome = segment_many(
             segmenter, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
         )
-    if single and outcome.failed:
-        raise InputError(next(iter(outcome.failed.values())))
     return _tell(outcome, out, single, known=notice)
 
 

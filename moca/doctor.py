@@ -49,12 +49,14 @@ def _model(name: str, path: Path, licence: str) -> tuple[str, str, str, str]:
 def report(console: Console) -> bool:
     """Print everything; returns whether `moca segment` can run with the bundled model."""
     missing = [name for name, version in packages().items() if version is None]
-    console.print(f"moca-avs {__version__}, Python {platform.pythonversion_of()}, {platform.platform()}")
+    console.print(f"moca-avs {__version__}, Python {platform.python_version()}, {platform.platform()}")
     console.print(f"device: {device_line()}")
     console.print("packages: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in packages().items()))
     extras = ", ".join(f"{extra} {'yes' if version_of(name) else 'no'}" for extra, name in EXTRAS.items())
     console.print(f"extras: {extras}")
-    table = Table("model", "weights", "path", "licence of its results", title="Models", title_justify="left")
+    table = Table(title="Models", title_justify="left")
+    for heading in ("model", "weights", "path", "licence of its results"):
+        table.add_column(heading, overflow="fold")
     for row in models():
         table.add_row(*row)
     console.print(table)

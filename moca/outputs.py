@@ -16,7 +16,7 @@ import numpy as np
 
 from moca.errors import InputError
 from moca.installed import packages
-from moca.media import VideoInfo, probe, read_steps, render_video
+from moca.media import CutOffWarning, VideoInfo, probe, read_steps, render_video
 from moca.overlays import paint_step
 from moca.records import StoredSteps, count_sounding, described, segments_document, step_record
 from moca.report import ReportBuilder
@@ -38,6 +38,7 @@ class OutputConfig:
 
     steps_per_s: frames looked at per second (the paper: 1). video_stream, audio_stream: stream index, None
     for the best one. overlay, report: whether these are written besides the masks.
+    allow_truncated: segment what is there of a file that stops before its declared length, instead of refusing it.
     """
 
     steps_per_s: float = 1.0
@@ -45,6 +46,7 @@ class OutputConfig:
     audio_stream: int | None = None
     overlay: bool = True
     report: bool = True
+    allow_truncated: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.steps_per_s <= 100:
@@ -190,9 +192,12 @@ def _write_masks(
             records.append(step_record(result))
             report.add(step, result)
             progress("segmenting", min(1.0, result.end_s / info.duration_s) if info.duration_s else 0.0)
-    for note in dict.fromkeys(str(warning.message) for warning in caught if warning.category is UserWarning):
-        notes.append(note)  # such as a file that ends before its time
-        report.note(note)
+    for warning in caught:
+        if issubclass(warning.category, CutOffWarning) and not config.allow_truncated:
+            raise InputError(f"{warning.message} Refused: mend the file, or pass --allow-truncated.")
+        if issubclass(warning.category, UserWarning):
+            notes.append(str(warning.message))
+            report.note(str(warning.message))
     if config.report:
         links = {"overlay": "overlay.mp4"} if config.overlay else {}
         report.write(partial / "report.html", links={**links, "segments": "segments.json", "masks": "masks/"})

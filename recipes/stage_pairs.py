@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +101,10 @@ def _write(folder: Path, tasks: list[tuple[int, str, int]], config: PairsConfig,
     frames = new(folder / "frames.npy", "w+", np.uint8, (count, size, size, 3))
     waves = new(folder / "waves.npy", "w+", np.int16, (count, 16_000))
     masks = new(folder / "masks.npy", "w+", np.uint8, (count, size, size))
-    with ProcessPoolExecutor(workers) as pool:
-        results = pool.map(_draw, tasks, chunksize=64)
+    # A forked child of a process that has used OpenCV's or torch's threads can wait forever for a lock.
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext()
+    with pool:
+        results = pool.map(_draw, tasks, chunksize=64) if workers > 1 else map(_draw, tasks)
         for row, (frame, wave, mask) in enumerate(track(results, f"drawing {config.split}", total=count)):
             frames[row], waves[row], masks[row] = frame, wave, mask
     for array in (frames, waves, masks):

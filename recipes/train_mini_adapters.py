@@ -188,6 +188,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=AdapterRecipe.steps)
     parser.add_argument("--frames", type=int, default=AdapterRecipe.frames)
     parser.add_argument("--held-out", type=int, default=1_000, help="test frames; validation has 40%% as many")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     recipe, matching = (
@@ -196,9 +197,17 @@ def main() -> None:
     )
     mix = tuple(ADAPTER_MIX.items())
     draw = {"seed": recipe.seed, "mix": mix}
-    train_pairs = draw_pairs(PairsConfig(count=recipe.frames, split="adapters-train", **draw), options.cache)
-    validation = draw_pairs(PairsConfig(count=options.held_out * 2 // 5, split="adapters-val", **draw), options.cache)
-    test = draw_pairs(PairsConfig(count=options.held_out, split="adapters-test", **draw), options.cache)
+    train_pairs = draw_pairs(
+        PairsConfig(count=recipe.frames, split="adapters-train", **draw), options.cache, workers=options.workers
+    )
+    validation = draw_pairs(
+        PairsConfig(count=options.held_out * 2 // 5, split="adapters-val", **draw),
+        options.cache,
+        workers=options.workers,
+    )
+    test = draw_pairs(
+        PairsConfig(count=options.held_out, split="adapters-test", **draw), options.cache, workers=options.workers
+    )
     encoder = load_imagebind(options.out / "imagebind")
     began = time.monotonic()
     towers, history = train(encoder, train_pairs, recipe, matching)

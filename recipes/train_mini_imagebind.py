@@ -208,6 +208,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=EncoderRecipe.steps)
     parser.add_argument("--frames", type=int, default=EncoderRecipe.frames)
     parser.add_argument("--held-out", type=int, default=1_000)
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     recipe = EncoderRecipe(steps=options.steps, frames=options.frames, seed=options.seed)
@@ -226,7 +227,7 @@ def main() -> None:
         "parameters": sum(p.numel() for p in folded.parameters()),
         "minutes": round(seconds / 60, 1),
         "last_loss": float(np.mean(losses[-100:])),
-        "retrieval": retrieval(folded, draw_pairs(held_out, options.cache), held_out),
+        "retrieval": retrieval(folded, draw_pairs(held_out, options.cache, workers=options.workers), held_out),
     }
     (options.out / "training.json").write_text(json.dumps(card, indent=1) + "\n")
     write_encoder_card(options.out)

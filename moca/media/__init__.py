@@ -1,6 +1,7 @@
 """Video in and out (PyAV): steps of frame and sound, a painted copy with the original sound, new videos."""
 
+from moca.media.pictures import CutOffWarning
 from moca.media.video import Step, VideoInfo, probe, read_steps
 from moca.media.writing import render_video, write_video
 
-__all__ = ["Step", "VideoInfo", "probe", "read_steps", "render_video", "write_video"]
+__all__ = ["CutOffWarning", "Step", "VideoInfo", "probe", "read_steps", "render_video", "write_video"]

@@ -21,6 +21,10 @@ _SHUFFLE_FRAMES = 4
 _UNKNOWN_RATE_HZ = Fraction(25)
 
 
+class CutOffWarning(UserWarning):
+    """A file stops before the length its header declares."""
+
+
 class Pictures:
     """Decoded frames of a video stream with exact times; time zero is the first frame shown.
 
@@ -190,5 +194,6 @@ class VideoEnd:
             warnings.warn(
                 f"{self._path} ends at {float(self._file_end):.1f} s although it declares "
                 f"{float(declared):.1f} s; it is cut off or damaged, and only what is there is used.",
+                CutOffWarning,
                 stacklevel=2,
             )

@@ -74,7 +74,11 @@ def hostile(tmp_path, clip, kind):
     if kind == "text":
         path.write_text("this is not a video\n" * 20)
     elif kind == "truncated":
-        path.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+        noise = np.random.default_rng(0).integers(0, 256, (32, 48, 64, 3), dtype=np.uint8)
+        write_video(path, iter(noise), rate_hz=8, audio=None, sample_rate_hz=16_000)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif kind == "headless":
+        path.write_bytes(clip.read_bytes()[clip.stat().st_size // 2 :])
     elif kind == "zero-byte":
         path.touch()
     elif kind == "audio-only":
@@ -89,7 +93,8 @@ def hostile(tmp_path, clip, kind):
     [
         ("missing", "does not exist"),
         ("text", "is not a video that can be read"),
-        ("truncated", "is not a video that can be read"),
+        ("truncated", "although it declares"),
+        ("headless", "is not a video that can be read"),
         ("zero-byte", "is empty"),
         ("audio-only", "no video"),
     ],
@@ -125,7 +130,7 @@ def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line
 
 
 def test_usage_errors_are_one_line_too(tmp_path, clip):
-    assert "'many' is not a valid int" in refuse(tmp_path, clip, "--clusters", "many")
+    assert "valid integer" in refuse(tmp_path, clip, "--clusters", "many")
     code, _, stderr = moca("segment", clip, "--no-such-option", "-o", tmp_path / "out")
     assert code == 2 and stderr.count("\n") == 1 and "--no-such-option" in stderr
 
@@ -175,6 +180,13 @@ def test_segment_end_to_end_and_again(tmp_path, clip):
     ]  # fmt: skip
     code, stdout, _ = moca("segment", clip, "-o", tmp_path / "out")
     assert code == 0 and "finished before, not done again" in stdout
+
+
+def test_what_is_there_of_a_cut_off_file_can_be_asked_for(tmp_path, clip):
+    path = hostile(tmp_path, clip, "truncated")
+    code, stdout, stderr = moca("segment", path, "-o", tmp_path / "out", "--allow-truncated")
+    assert code == 0 and "0 of 3 steps" in stdout and "although it declares 4.0 s" in stderr
+    assert "although it declares" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_folder_with_a_broken_file_finishes_the_rest_and_says_so(tmp_path, clip):

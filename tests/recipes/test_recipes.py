@@ -29,6 +29,12 @@ def test_pairs_are_drawn_once_and_splits_differ(tmp_path, pairs):
     assert all(len(heard) == 1 for heard in heard_classes(PairsConfig(count=40, split="t", mix=MIX), rows))
 
 
+def test_several_processes_draw_the_same(tmp_path, pairs):
+    other = draw_pairs(PairsConfig(count=40, split="t", mix=MIX), tmp_path / "two", workers=2)
+    np.testing.assert_array_equal(pairs.frames, other.frames)
+    np.testing.assert_array_equal(pairs.waves, other.waves)
+
+
 def test_a_stopped_encoder_run_ends_where_an_unstopped_one_does(tmp_path, pairs, monkeypatch):
     recipe = train_mini_imagebind.EncoderRecipe(frames=40, steps=4, batch=8, warmup=1)
     config = train_mini_imagebind.ImageBindConfig.mini()
@@ -56,7 +62,7 @@ def test_a_stopped_encoder_run_ends_where_an_unstopped_one_does(tmp_path, pairs,
 
 def test_from_nothing_to_a_model_that_segments(tmp_path, monkeypatch):
     out, cache = tmp_path / "mini", str(tmp_path / "pairs")
-    common = ["--cache", cache, "--frames", "96", "--held-out", "80", "--steps", "2"]
+    common = ["--cache", cache, "--frames", "96", "--held-out", "80", "--steps", "2", "--workers", "1"]
     monkeypatch.setattr(sys, "argv", ["x", "-o", str(out / "imagebind"), "--work", str(tmp_path / "work"), *common])
     train_mini_imagebind.main()
     monkeypatch.setattr(sys, "argv", ["x", "-o", str(out), *common])
