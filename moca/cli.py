@@ -57,9 +57,11 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
         error_console.print(f"warning: {' '.join(str(message).split())}", markup=False)
 
 
-def _progress(description: str = "{task.description}") -> Progress:
-    columns = (TextColumn(description), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=error_console)
+def _progress() -> Progress:
+    """Bars on a terminal, gone when done; nothing where the output is a file."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    times = (TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, *times, console=error_console, transient=True, disable=not error_console.is_terminal)
 
 
 @app.callback(invoke_without_command=True)

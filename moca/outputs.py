@@ -85,6 +85,7 @@ def segment_file(
     finished = _finished(target, settings, overwrite)
     if finished is not None:
         return finished
+    new = not target.exists()
     partial = _fresh_partial(target)
     try:
         steps, notes = _write_masks(segmenter, source, info, partial, config, settings, progress)
@@ -97,6 +98,8 @@ def segment_file(
             _replace(partial / name, target / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        if new and not any(target.iterdir()):
+            target.rmdir()
     progress("done", 1.0)
     return Summary(steps=len(steps), sounding=count_sounding(document), notes=tuple(notes))
 
@@ -194,7 +197,8 @@ def _write_masks(
             progress("segmenting", min(1.0, result.end_s / info.duration_s) if info.duration_s else 0.0)
     for warning in caught:
         if issubclass(warning.category, CutOffWarning) and not config.allow_truncated:
-            raise InputError(f"{warning.message} Refused: mend the file, or pass --allow-truncated.")
+            problem = str(warning.message).removesuffix(".")
+            raise InputError(f"{problem}: mend it, or pass --allow-truncated to use what is there.")
         if issubclass(warning.category, UserWarning):
             notes.append(str(warning.message))
             report.note(str(warning.message))

@@ -193,7 +193,7 @@ class VideoEnd:
         if self._file_end + Fraction(_TRUNCATION_S) < declared:
             warnings.warn(
                 f"{self._path} ends at {float(self._file_end):.1f} s although it declares "
-                f"{float(declared):.1f} s; it is cut off or damaged, and only what is there is used.",
+                f"{float(declared):.1f} s; it is cut off or damaged.",
                 CutOffWarning,
                 stacklevel=2,
             )

@@ -119,7 +119,7 @@ def test_interruption_leaves_nothing_half_written_and_the_next_run_finishes(segm
 
     with pytest.raises(KeyboardInterrupt):
         segment_file(segmenter, clip, out, OutputConfig(), progress=interrupt)
-    assert list(out.iterdir()) == []
+    assert not out.exists()
     (out / PARTIAL / "masks").mkdir(parents=True)  # what a kill would have left
     (out / PARTIAL / "masks" / "000009.png").write_bytes(b"junk")
     assert segment_file(segmenter, clip, out, OutputConfig()).steps == 3
