@@ -37,7 +37,7 @@ def main() -> None:
     except OSError as error:  # a full disk, a folder that may not be written
         _fail(f"{error.filename or 'file'}: {error.strerror or error}; free the place or choose another with -o.")
     except (KeyboardInterrupt, typer.Abort):
-        error_console.print("interrupted: nothing half-written was left; run the same command to go on")
+        error_console.print("interrupted: what is finished is kept; run the same command to go on")
         sys.exit(130)
 
 

@@ -6,24 +6,23 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from moca.errors import InputError
 from moca.installed import packages
-from moca.media import CutOffWarning, VideoInfo, probe, read_steps, render_video
+from moca.media import CutOffWarning, Step, VideoInfo, probe, read_steps, render_video
 from moca.overlays import paint_step
-from moca.records import StoredSteps, count_sounding, described, segments_document, step_record
+from moca.records import StoredSteps, count_sounding, described, segments_document
 from moca.report import ReportBuilder
 from moca.segmenter import Segmenter
+from moca.unfinished import PARTIAL, UnfinishedRun
 from moca.version import __version__
 
-PARTIAL = ".moca-partial"
 PRODUCTS = (
     "masks",
     "overlay.mp4",
@@ -77,29 +76,29 @@ def segment_file(
     """Segment one video into the folder target.
 
     A finished run with the same settings is returned as it is; one with other settings is refused unless
-    overwrite. Everything is built in a hidden folder inside target and moved at the end, so an interrupted
-    run leaves nothing half-written. progress(stage, share in [0, 1]) is called as work goes on.
+    overwrite. Everything is built in a hidden folder inside target and moved at the end, so a stopped run leaves
+    nothing half-written there, and the next one with the same settings goes on after its last finished step.
+    progress(stage, share in [0, 1]) is called as work goes on.
     """
     info = probe(source, video_stream=config.video_stream, audio_stream=config.audio_stream)
     settings = run_settings(segmenter, source, config)
     finished = _finished(target, settings, overwrite)
     if finished is not None:
         return finished
-    new = not target.exists()
-    partial = _fresh_partial(target)
+    run = UnfinishedRun(target, settings)
     try:
-        steps, notes = _write_masks(segmenter, source, info, partial, config, settings, progress)
+        steps, notes = _write_masks(segmenter, source, info, run, config, settings, progress)
         if config.overlay:
-            _write_overlay(source, info, partial, steps, config, progress)
-        document = segments_document(info, settings, steps, notes)
-        (partial / "segments.json").write_text(json.dumps(document, indent=1, allow_nan=False))
-        (target / "segments.json").unlink(missing_ok=True)  # until all are in place, the run is not finished
-        for name in PRODUCTS:
-            _replace(partial / name, target / name)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if new and not any(target.iterdir()):
-            target.rmdir()
+            _write_overlay(source, info, run.folder, steps, config, progress)
+    except InputError:
+        run.discard()
+        raise
+    document = segments_document(info, settings, steps, notes)
+    (run.folder / "segments.json").write_text(json.dumps(document, indent=1, allow_nan=False))
+    (target / "segments.json").unlink(missing_ok=True)  # until all are in place, the run is not finished
+    for name in PRODUCTS:
+        _replace(run.folder / name, target / name)
+    run.discard()
     progress("done", 1.0)
     return Summary(steps=len(steps), sounding=count_sounding(document), notes=tuple(notes))
 
@@ -151,24 +150,11 @@ def _refuse_foreign(target: Path) -> None:
         )
 
 
-def _fresh_partial(target: Path) -> Path:
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        partial = target / PARTIAL
-        shutil.rmtree(partial, ignore_errors=True)  # what an interrupted run left
-        (partial / "masks").mkdir(parents=True)
-    except OSError as error:
-        raise InputError(
-            f"output folder {target} cannot be written ({error.strerror}); choose a folder you may write to with -o."
-        ) from None
-    return partial
-
-
 def _write_masks(
     segmenter: Segmenter,
     source: Path,
     info: VideoInfo,
-    partial: Path,
+    run: UnfinishedRun,
     config: OutputConfig,
     settings: dict[str, Any],
     progress: Callable[[str, float], None],
@@ -183,17 +169,16 @@ def _write_masks(
         notes=notes,
         versions={name: version for name, version in packages().items() if version},
     )
-    records: list[dict] = []
-    held: list = []
     reading = {"video_stream": config.video_stream, "audio_stream": config.audio_stream}
-    steps = _remember(read_steps(source, steps_per_s=config.steps_per_s, **reading), held)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        for result in segmenter.segment_steps(steps):
-            step = held.pop(0)
-            _write_mask(partial / "masks" / f"{result.index:06d}.png", result.mask)
-            records.append(step_record(result))
+        steps = read_steps(source, steps_per_s=config.steps_per_s, **reading)
+        for result, step in zip(run.finished_steps(), steps, strict=False):
             report.add(step, result)
+        held: list[Step] = []
+        for result in segmenter.segment_steps(_remember(steps, held)):
+            run.add(result)
+            report.add(held.pop(0), result)
             progress("segmenting", min(1.0, result.end_s / info.duration_s) if info.duration_s else 0.0)
     for warning in caught:
         if issubclass(warning.category, CutOffWarning) and not config.allow_truncated:
@@ -204,22 +189,15 @@ def _write_masks(
             report.note(str(warning.message))
     if config.report:
         links = {"overlay": "overlay.mp4"} if config.overlay else {}
-        report.write(partial / "report.html", links={**links, "segments": "segments.json", "masks": "masks/"})
-    return records, notes
+        report.write(run.folder / "report.html", links={**links, "segments": "segments.json", "masks": "masks/"})
+    return run.records, notes
 
 
-def _remember(steps, held: list):
+def _remember(steps: Iterator[Step], held: list[Step]) -> Iterator[Step]:
     """Pass steps on, keeping each until its result has come back."""
     for step in steps:
         held.append(step)
         yield step
-
-
-def _write_mask(path: Path, mask: np.ndarray) -> None:
-    ok, data = cv2.imencode(".png", mask.astype(np.uint8) * 255)
-    if not ok:
-        raise RuntimeError(f"the PNG encoder refused a mask of shape {mask.shape}")
-    path.write_bytes(data.tobytes())
 
 
 def _write_overlay(
@@ -230,7 +208,7 @@ def _write_overlay(
     config: OutputConfig,
     progress: Callable[[str, float], None],
 ) -> None:
-    current = StoredSteps(partial, steps, (info.height, info.width))
+    current = StoredSteps(partial, steps)
 
     def paint(frame: np.ndarray, time_s: float) -> np.ndarray:
         return paint_step(frame, current.at(time_s))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from moca.results import StepResult
-from moca.rle import encode
+from moca.results import Segment, StepResult
+from moca.rle import decode, encode
 
 if TYPE_CHECKING:
     from moca.media import VideoInfo
@@ -48,8 +48,8 @@ def _finite(value: float) -> float | None:
 class StoredSteps:
     """Steps as written, read back one at a time: an hour of masks is never in memory."""
 
-    def __init__(self, folder: Path, steps: list[dict], size: tuple[int, int]) -> None:
-        self.folder, self.steps, self.size = folder, steps, size
+    def __init__(self, folder: Path, steps: list[dict]) -> None:
+        self.folder, self.steps = folder, steps
         self.position, self.result = -1, None
 
     def at(self, time_s: float) -> StepResult:
@@ -58,23 +58,32 @@ class StoredSteps:
         while position + 1 < len(self.steps) and time_s >= self.steps[position + 1]["start_s"] - 1e-9:
             position += 1
         if position != self.position:
-            self.position, self.result = position, self._load(self.steps[position])
+            self.position, self.result = position, self.load(self.steps[position])
         return self.result
 
-    def _load(self, step: dict) -> StepResult:
+    def load(self, step: dict) -> StepResult:
+        """A step from its record; its heat map is coarse, and 0 where none was kept."""
         mask = cv2.imread(str(self.folder / step["mask"]), cv2.IMREAD_GRAYSCALE) > 0
         level, score = step["level_dbfs"], step["score"]
+        segments = [Segment(mask=decode(segment["rle"]), score=segment["score"]) for segment in step["segments"]]
         return StepResult(
             index=step["index"],
             start_s=step["start_s"],
             end_s=step["end_s"],
             frame_s=step["frame_s"],
             mask=mask,
-            heat=np.zeros(self.size, np.float32),
+            heat=self._heat(step, mask.shape),
             score=float("nan") if score is None else score,
             level_dbfs=float("-inf") if level is None else level,
+            segments=tuple(segments),
             reason=step["reason"],
         )
+
+    def _heat(self, step: dict, size: tuple[int, int]) -> np.ndarray:
+        coarse = cv2.imread(str(self.folder / "heat" / Path(step["mask"]).name), cv2.IMREAD_GRAYSCALE)
+        if coarse is None:
+            return np.zeros(size, np.float32)
+        return cv2.resize(coarse.astype(np.float32) / 255, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def segments_document(info: VideoInfo, settings: dict, steps: list[dict], notes: list[str]) -> dict[str, Any]:

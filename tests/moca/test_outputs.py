@@ -8,9 +8,10 @@ import pytest
 from moca.batch import collect_videos, output_folders, segment_many
 from moca.errors import InputError
 from moca.media import probe, read_steps, write_video
-from moca.outputs import PARTIAL, OutputConfig, segment_file
+from moca.outputs import OutputConfig, segment_file
 from moca.rle import decode
 from moca.segmenter import Segmenter
+from moca.unfinished import PARTIAL
 
 RATE_HZ = 8
 
@@ -110,24 +111,42 @@ def test_what_a_user_keeps_in_the_folder_is_never_replaced(segmenter, clip, tmp_
     assert (out / "other" / "mine.png").read_bytes() == b"precious"
 
 
-def test_interruption_leaves_nothing_half_written_and_the_next_run_finishes(segmenter, clip, tmp_path):
-    out = tmp_path / "out"
+def test_a_stopped_run_leaves_nothing_half_written_and_goes_on_where_it_was(segmenter, clip, tmp_path, monkeypatch):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    segment_file(segmenter, clip, whole, OutputConfig(steps_per_s=2))
+    seen = []
 
-    def interrupt(stage, share):
-        if stage == "writing overlay":
+    def stop(stage, share):
+        seen.append(stage)
+        if len(seen) == 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        segment_file(segmenter, clip, out, OutputConfig(), progress=interrupt)
-    assert not out.exists()
-    (out / PARTIAL / "masks").mkdir(parents=True)  # what a kill would have left
+        segment_file(segmenter, clip, out, OutputConfig(steps_per_s=2), progress=stop)
+    assert [path.name for path in out.iterdir()] == [PARTIAL]
+    with (out / PARTIAL / "steps.jsonl").open("a") as stream:
+        stream.write('{"index": 4, "sta')  # what a kill in the middle of a line leaves
+    segmented = []
+    monkeypatch.setattr(
+        segmenter, "_segment_batch", lambda steps: segmented.extend(steps) or Segmenter._segment_batch(segmenter, steps)
+    )
+    assert segment_file(segmenter, clip, out, OutputConfig(steps_per_s=2)).steps == 6
+    assert [step.index for step in segmented] == [4, 5]
+    assert sorted(path.name for path in out.iterdir()) == ["masks", "overlay.mp4", "report.html", "segments.json"]
+    assert (out / "segments.json").read_text() == (whole / "segments.json").read_text()
+    for mask in (whole / "masks").iterdir():
+        assert (out / "masks" / mask.name).read_bytes() == mask.read_bytes()
+    assert (out / "overlay.mp4").stat().st_size > 0
+
+
+def test_what_a_run_with_other_settings_left_is_not_used(segmenter, clip, tmp_path):
+    out = tmp_path / "out"
+    (out / PARTIAL / "masks").mkdir(parents=True)
     (out / PARTIAL / "masks" / "000009.png").write_bytes(b"junk")
+    (out / PARTIAL / "settings.json").write_text('{"other": 1}')
+    (out / PARTIAL / "steps.jsonl").write_text('{"index": 0}\n')
     assert segment_file(segmenter, clip, out, OutputConfig()).steps == 3
-    assert sorted(path.name for path in (out / "masks").iterdir()) == [
-        "000000.png",
-        "000001.png",
-        "000002.png",
-    ]
+    assert sorted(path.name for path in (out / "masks").iterdir()) == ["000000.png", "000001.png", "000002.png"]
 
 
 def test_no_audio_stream_gives_empty_masks_and_says_so(segmenter, tmp_path):
