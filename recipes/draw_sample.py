@@ -1,4 +1,4 @@
-"""Draw the bundled sample clip and the README's picture of what the mini model makes of it.
+"""Draw the bundled sample clip, what the mini model makes of it, and a look at Soundstage.
 
     python -m recipes.draw_sample
 
@@ -20,7 +20,7 @@ from moca.media import read_steps, write_video
 from moca.outputs import OutputConfig, segment_file
 from moca.overlays import contact_sheet, paint_mask
 from moca.segmenter import Segmenter
-from moca.stage import StageConfig, derive_seed, sample_clip
+from moca.stage import StageConfig, derive_seed, sample_clip, sample_frame
 
 
 def draw_clip(path: Path, index: int) -> None:
@@ -41,8 +41,19 @@ def draw_picture(clip: Path, path: Path) -> None:
     cv2.imwrite(str(path), cv2.cvtColor(np.ascontiguousarray(sheet), cv2.COLOR_RGB2BGR))
 
 
+def draw_world(path: Path) -> None:
+    """Single objects, S4-like and MS3-like scenes, a row each of every kind; what sounds is outlined."""
+    rows = []
+    for kind in ("single", "s4", "ms3"):
+        for index in range(10):
+            drawn = sample_frame(derive_seed(0, "train", kind, index), kind, size=160)
+            rows.append(paint_mask(drawn.frame, drawn.mask > 0, alpha=0.0))
+    sheet = contact_sheet(rows, columns=10)
+    cv2.imwrite(str(path), cv2.cvtColor(np.ascontiguousarray(sheet), cv2.COLOR_RGB2BGR))
+
+
 def main() -> None:
-    """Write docs/sample.mp4 and docs/sample.png."""
+    """Write docs/sample.mp4, docs/sample.png and docs/soundstage.jpg."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("docs"))
     parser.add_argument("--index", type=int, default=10)
@@ -50,6 +61,7 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     draw_clip(options.out / "sample.mp4", options.index)
     draw_picture(options.out / "sample.mp4", options.out / "sample.png")
+    draw_world(options.out / "soundstage.jpg")
 
 
 if __name__ == "__main__":
