@@ -70,7 +70,7 @@ def results_text(root: Path) -> str:
     intro = (
         f"Held-out Soundstage clips ({clips[0]} S4-like, {clips[1]} MS3-like, 5 steps each) in AVSBench's layout; mIoU "
         "and F as AVSBench computes them at its test batch of 4 videos. F's sweep includes the threshold 0, so even an "
-        "empty mask scores above 0: read it against the `muted` row. One training seed."
+        "empty mask scores above 0: read it against the `muted` row. One encoder, adapters of the first seed."
     )
     parts = [[intro], segmentation_table(s4, ms3), silence_table(root), speed_table(root)]
     return "\n\n".join("\n".join(part) for part in parts)

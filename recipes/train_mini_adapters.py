@@ -180,8 +180,28 @@ def settle(
     return segmenter, tried
 
 
+def run_seed(
+    encoder: ImageBind, recipe: AdapterRecipe, matching: MatchingConfig, splits: dict[str, Pairs]
+) -> tuple[Segmenter, dict]:
+    """Train, settle and measure one seed; returns the segmenter and what to record."""
+    began = time.monotonic()
+    towers, history = train(encoder, splits["train"], recipe, matching)
+    minutes = (time.monotonic() - began) / 60
+    segmenter, tried = settle("mini", encoder, towers.eval(), splits["train"], splits["val"])
+    active = history["active"]
+    record = {
+        "seed": recipe.seed,
+        "minutes": round(minutes, 1),
+        "active_first_last": [float(np.mean(active[:50])), float(np.mean(active[-50:]))],
+        "rules_on_validation": tried,
+        "own": measure(segmenter, splits["test"]),
+        "swapped": measure(segmenter, splits["test"], swapped=True),
+    }
+    return segmenter, record
+
+
 def main() -> None:
-    """Train, calibrate, choose, measure with controls, save."""
+    """Train every seed, measure with controls, save the first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=Path("weights/mini"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
@@ -189,55 +209,38 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=AdapterRecipe.frames)
     parser.add_argument("--held-out", type=int, default=1_000, help="test frames; validation has 40%% as many")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", default="0,1,2", help="of the adapters; the first is shipped")
     options = parser.parse_args()
-    recipe, matching = (
-        AdapterRecipe(steps=options.steps, frames=options.frames, seed=options.seed),
-        MatchingConfig(ssd_scale="mean"),
-    )
-    mix = tuple(ADAPTER_MIX.items())
-    draw = {"seed": recipe.seed, "mix": mix}
-    train_pairs = draw_pairs(
-        PairsConfig(count=recipe.frames, split="adapters-train", **draw), options.cache, workers=options.workers
-    )
-    validation = draw_pairs(
-        PairsConfig(count=options.held_out * 2 // 5, split="adapters-val", **draw),
-        options.cache,
-        workers=options.workers,
-    )
-    test = draw_pairs(
-        PairsConfig(count=options.held_out, split="adapters-test", **draw), options.cache, workers=options.workers
-    )
+    matching, mix = MatchingConfig(ssd_scale="mean"), tuple(ADAPTER_MIX.items())
+    counts = {"train": options.frames, "val": options.held_out * 2 // 5, "test": options.held_out}
+    splits = {
+        name: draw_pairs(
+            PairsConfig(count=count, split=f"adapters-{name}", mix=mix), options.cache, workers=options.workers
+        )
+        for name, count in counts.items()
+    }
     encoder = load_imagebind(options.out / "imagebind")
-    began = time.monotonic()
-    towers, history = train(encoder, train_pairs, recipe, matching)
-    minutes = (time.monotonic() - began) / 60
-    adapted, adapted_tried = settle("mini", encoder, towers.eval(), train_pairs, validation)
-    frozen, _ = settle("frozen", encoder, frozen_towers(encoder), train_pairs, validation)
+    recipes = [
+        AdapterRecipe(steps=options.steps, frames=options.frames, seed=int(seed)) for seed in options.seeds.split(",")
+    ]
+    runs = [run_seed(encoder, recipe, matching, splits) for recipe in recipes]
+    frozen, _ = settle("frozen", encoder, frozen_towers(encoder), splits["train"], splits["val"])
+    shipped = runs[0][0]
+    towers = shipped.pipeline.towers
     save_adapters(
         options.out / "adapters",
         towers,
         fingerprint=fingerprint(encoder.state_dict()),
-        extra={"segment": asdict(adapted.config), "recipe": asdict(recipe), "matching": asdict(matching)},
+        extra={"segment": asdict(shipped.config), "recipe": asdict(recipes[0]), "matching": asdict(matching)},
     )
     card = {
-        "recipe": asdict(recipe),
+        "recipe": asdict(recipes[0]),
         "matching": asdict(matching),
         "mix": dict(mix),
         "trainable_parameters": count_trainable(towers),
-        "minutes": round(minutes, 1),
-        "active_first_last": [
-            float(np.mean(history["active"][:50])),
-            float(np.mean(history["active"][-50:])),
-        ],
-        "rules_on_validation": adapted_tried,
-        "test_frames": len(test.frames),
-        "test": {
-            "adapted": measure(adapted, test),
-            "adapted, sound swapped": measure(adapted, test, swapped=True),
-            "frozen": measure(frozen, test),
-            "frozen, sound swapped": measure(frozen, test, swapped=True),
-        },
+        "test_frames": counts["test"],
+        "seeds": [record for _, record in runs],
+        "frozen": {"own": measure(frozen, splits["test"]), "swapped": measure(frozen, splits["test"], swapped=True)},
     }
     (options.out / "adapters" / "training.json").write_text(json.dumps(card, indent=1) + "\n")
     write_adapter_card(options.out / "adapters")
@@ -251,7 +254,7 @@ def main() -> None:
         "notice": NOTICE,
     }
     (options.out / "pipeline.json").write_text(json.dumps(pipeline, indent=1) + "\n")
-    print(json.dumps(card, indent=1))
+    print((options.out / "adapters" / "README.md").read_text())
 
 
 if __name__ == "__main__":
