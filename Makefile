@@ -19,6 +19,7 @@ check: $(INSTALLED)  ## lint and format
 bench: $(INSTALLED)  ## speed as ratios against references in the same run
 	$(BIN)/python -m benchmarks.matching
 	$(BIN)/python -m benchmarks.fscore
+	$(BIN)/python -m benchmarks.memory
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
