@@ -100,8 +100,8 @@ def write_adapter_card(folder: Path) -> None:
         "",
         f"Held-out frames ({made['test_frames']:,} drawn, split `adapters-test`). k, the sounding rule and mirroring "
         "were chosen on validation frames, the gate is the 5th percentile of the score over sounding training frames. "
-        "Adapted: mean and standard deviation over the seeds. Frozen: one encoder, nothing to vary. The learning rate was "
-        "lowered after a first run whose figures on these frames had been seen (its adapters did harm); the clips "
+        "Adapted: mean and standard deviation over the seeds. Frozen: one encoder, nothing to vary. The learning rate "
+        "was lowered after a first run whose figures on these frames had been seen (its adapters did harm); the clips "
         "behind the README's table were read only afterwards.",
         "",
         *rows,
