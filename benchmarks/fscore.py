@@ -1,6 +1,6 @@
 """AVSBench's F at all 255 thresholds: one histogram per frame against a pass per threshold.
 
-    OMP_NUM_THREADS=2 python benchmarks/fscore.py [--json]
+    OMP_NUM_THREADS=2 python -m benchmarks.fscore [--json]
 
 `loop (torch)` follows the official evaluation: float maps, one reduction after another. It runs on one
 thread: its maps are too small to share, and on a busy machine sharing them costs far more than it gains.
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
+from benchmarks.timing import shortest_s
 from moca.metrics import THRESHOLDS, f_measure
 
 FRAMES, SIDE = 20, 224
@@ -63,17 +62,6 @@ def loop_numpy(scores: np.ndarray, truth: np.ndarray) -> float:
     return float(total.max() / len(scores))
 
 
-def seconds(run: Callable[[], float], repeats: int) -> float:
-    """Shortest wall time of a few runs after a warm-up: other work on the machine only ever adds."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def measure(frames: int, side: int) -> list[dict[str, object]]:
     """One row per way of computing F, the histogram first; raises if their results differ."""
     scores, truth = make_frames(frames, side)
@@ -83,7 +71,7 @@ def measure(frames: int, side: int) -> list[dict[str, object]]:
         value = way(scores, truth)
         if rows and abs(value - rows[0]["f"]) > 1e-6:
             raise SystemExit(f"{name} gives F {value:.8f}, the histogram {rows[0]['f']:.8f}: not the same metric")
-        taken = seconds(lambda way=way: way(scores, truth), repeats)
+        taken = shortest_s(lambda way=way: way(scores, truth), repeats)
         rows.append({"way": name, "f": value, "ms_per_frame": 1000 * taken / frames})
     for row in rows:
         row["s4_test_set_s"] = row["ms_per_frame"] * S4_TEST_FRAMES / 1000

@@ -1,6 +1,6 @@
 """Speed of the scanline cost: one matrix product per row against unfolding every candidate.
 
-    python benchmarks/matching.py [--repeats 5] [--json out.json]
+    python -m benchmarks.matching [--repeats 5] [--json out.json]
 
 Both versions compute the same (B, H, W, W) cost of 8 pairs of 16 x 16 maps with 1280 channels
 (ImageBind-Huge at 224 pixels); equality of costs and gradients is asserted before anything is timed. The
@@ -10,7 +10,6 @@ milliseconds are for orientation.
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.timing import shortest_s
 from moca.matching import scanline_cost
 
 SHAPE = (8, 1280, 16, 16)
@@ -54,16 +54,6 @@ def forward_and_backward(cost: Callable[[Tensor, Tensor], Tensor], f: Tensor, g:
     return torch.autograd.grad(cost(f, g).amin(-1).mean(), (f, g))
 
 
-def smallest_ms(run: Callable[[], object], repeats: int) -> float:
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1e3 * min(times)
-
-
 def measure(repeats: int) -> dict[str, dict[str, float]]:
     """Times in ms and their ratio, for the forward pass alone and with the backward pass."""
     generator = torch.Generator().manual_seed(0)
@@ -72,8 +62,8 @@ def measure(repeats: int) -> dict[str, dict[str, float]]:
     for name, run in (("forward", forward), ("forward + backward", forward_and_backward)):
         for ours, theirs in zip(run(scanline_cost, f, g), run(unfolded_scanline_cost, f, g), strict=True):
             torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
-        product = smallest_ms(lambda run=run: run(scanline_cost, f, g), 10 * repeats)
-        unfold = smallest_ms(lambda run=run: run(unfolded_scanline_cost, f, g), repeats)
+        product = 1e3 * shortest_s(lambda run=run: run(scanline_cost, f, g), 10 * repeats)
+        unfold = 1e3 * shortest_s(lambda run=run: run(unfolded_scanline_cost, f, g), repeats)
         results[name] = {"product_ms": product, "unfold_ms": unfold, "ratio": unfold / product}
     return results
 

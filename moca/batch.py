@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from moca.errors import InputError
+from moca.files import write_text_whole
 from moca.outputs import OutputConfig, Summary, segment_file
 from moca.segmenter import Segmenter
 
@@ -64,16 +65,18 @@ def output_folders(videos: Sequence[Path], inputs: Sequence[Path], out: Path) ->
     if is_single(inputs):
         return {videos[0]: out}
     folders: dict[Path, Path] = {}
+    taken: set[Path] = set()
     for video in videos:
         root = next((given for given in inputs if given.is_dir() and video.is_relative_to(given)), video.parent)
         relative = video.relative_to(root)
         folder = out / relative.with_suffix("")
-        if folder in folders.values():
+        if folder in taken:
             folder = out / relative.with_name(relative.name.replace(".", "_"))
         count = 2
-        while folder in folders.values():
+        while folder in taken:
             folder, count = folder.with_name(f"{folder.name}_{count}"), count + 1
         folders[video] = folder
+        taken.add(folder)
     return folders
 
 
@@ -110,10 +113,8 @@ def _write_failures(path: Path, failed: dict[Path, str]) -> None:
     if not failed:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["video", "error"])
-        writer.writerows((str(video), reason) for video, reason in failed.items())
-    os.replace(partial, path)
+    table = io.StringIO()
+    writer = csv.writer(table)
+    writer.writerow(["video", "error"])
+    writer.writerows((str(video), reason) for video, reason in failed.items())
+    write_text_whole(path, table.getvalue())

@@ -128,7 +128,7 @@ def segment(
         model,
         adapters=None if frozen else (adapters or "default"),
         weights=weights,
-        device=_device(device),
+        device=device,
         **chosen,
     )
     notice = segmenter.pipeline.notice
@@ -168,20 +168,6 @@ def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
     return 0
 
 
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
-        raise InputError(
-            f"device must be auto, cpu, cuda or cuda:N and present, got {name}; try --device cpu."
-        ) from None
-    return name
-
-
 @app.command()
 def evaluate(
     root: Annotated[Path, typer.Argument(help="AVSBench's folder, or a stage's.")],
@@ -203,9 +189,8 @@ def evaluate(
     if method != "moca":
         raise InputError(f"method must be moca, got {method!r}.")
     clips = read_avsbench(root, subset=subset, split=split)
-    place = _device(device)
-    segmenter = Segmenter.load(model, adapters=adapters or "default", device=place)
-    variants = {"frozen encoder": Segmenter.load(model, adapters=None, device=place)} if controls else {}
+    segmenter = Segmenter.load(model, adapters=adapters or "default", device=device)
+    variants = {"frozen encoder": Segmenter.load(model, adapters=None, device=device)} if controls else {}
     with _progress() as progress:
         task = progress.add_task(f"{subset} {split}", total=None)
         result = run(

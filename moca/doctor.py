@@ -48,21 +48,23 @@ def _model(name: str, path: Path, licence: str) -> tuple[str, str, str, str]:
 
 def report(console: Console) -> bool:
     """Print everything; returns whether `moca segment` can run with the bundled model."""
-    missing = [name for name, version in packages().items() if version is None]
+    installed = packages()
+    missing = [name for name, version in installed.items() if version is None]
     console.print(f"moca-avs {__version__}, Python {platform.python_version()}, {platform.platform()}")
     console.print(f"device: {device_line()}")
-    console.print("packages: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in packages().items()))
+    console.print("packages: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in installed.items()))
     extras = ", ".join(f"{extra} {'yes' if version_of(name) else 'no'}" for extra, name in EXTRAS.items())
     console.print(f"extras: {extras}")
     table = Table(title="Models", title_justify="left")
     for heading in ("model", "weights", "path", "licence of its results"):
         table.add_column(heading, overflow="fold")
-    for row in models():
+    rows = models()
+    for row in rows:
         table.add_row(*row)
     console.print(table)
     free = shutil.disk_usage(_existing(weights_home())).free / 1e9
     console.print(f"fetched weights live in {weights_home()} ({free:.0f} GB free; move it with MOCA_WEIGHTS)")
-    ready = not missing and models()[0][1] != "not here"
+    ready = not missing and rows[0][1] != "not here"
     console.print(
         "ready: moca segment runs with --model mini" if ready else f"not ready: missing {missing or 'mini weights'}"
     )

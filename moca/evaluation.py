@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from moca.errors import InputError
+from moca.files import write_text_whole
 from moca.metrics.accumulators import BATCH_VIDEOS, AVSBenchScores, VideoScores, score_video
 from moca.results import Method
 from moca.version import __version__
@@ -222,7 +222,7 @@ def write_results(folder: str | Path, results: Mapping[str, EvaluationResult]) -
         "results.csv": _csv(rows, metrics),
     }
     for name, text in texts.items():
-        _write_text(folder / name, text)
+        write_text_whole(folder / name, text)
     return tuple(folder / name for name in texts)
 
 
@@ -248,7 +248,7 @@ class _Cache:
             return VideoScores.from_json(json.loads(path.read_text())["scores"])
         except (OSError, ValueError, KeyError, TypeError):  # absent or damaged: score the clip
             scores = _score_clip(self.method, clip)
-        _write_text(path, json.dumps({"clip": clip.name, "scores": scores.to_json()}))
+        write_text_whole(path, json.dumps({"clip": clip.name, "scores": scores.to_json()}))
         return scores
 
 
@@ -355,9 +355,3 @@ def _without_nan(metrics: Mapping[str, float]) -> dict[str, float | None]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -23,12 +23,8 @@ from moca.segmenter import Segmenter
 from moca.unfinished import PARTIAL, UnfinishedRun
 from moca.version import __version__
 
-PRODUCTS = (
-    "masks",
-    "overlay.mp4",
-    "report.html",
-    "segments.json",
-)  # segments.json last: it marks a finished run
+# segments.json comes last: it marks a finished run
+PRODUCTS = ("masks", "overlay.mp4", "report.html", "segments.json")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,6 @@ kept.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 from moca.errors import InputError
+from moca.files import write_text_whole
 from moca.overlays import paint_heat, paint_mask
 from moca.report_chart import StepRow
 from moca.report_page import Page, Picture, render_page
@@ -91,7 +91,7 @@ class ReportBuilder:
             reasons=summarise_reasons(row.reason for row in self._rows),
             links=dict(links or {}),
         )
-        _write_whole(Path(path), render_page(page))
+        write_text_whole(Path(path), render_page(page))
 
 
 def summarise_reasons(reasons: Iterable[str | None]) -> list[tuple[str, int]]:
@@ -169,13 +169,3 @@ def _jpeg(image: np.ndarray) -> bytes:
     done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     assert done
     return data.tobytes()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

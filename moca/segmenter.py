@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from adapters import AudioContext
+from moca.errors import InputError
 from moca.foundation.preprocessing import preprocess_frames
 from moca.foundation.zoo import Pipeline, load_pipeline
 from moca.media.logmel import log_mel
@@ -64,7 +65,7 @@ class Segmenter:
 
         device: "auto" takes a GPU when there is one. Further keywords replace fields of `SegmentConfig`.
         """
-        place = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        place = resolve_device(device)
         pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=place)
         config = replace(pipeline.segment, **segment)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=place)
@@ -152,6 +153,19 @@ class Segmenter:
     def _empty(self, step: Step, reason: str, *, score: float = float("nan")) -> StepResult:
         size = step.frame.shape[:2]
         return _result(step, mask=np.zeros(size, bool), heat=np.zeros(size, np.float32), score=score, reason=reason)
+
+
+def resolve_device(name: str) -> str:
+    """The device meant by a name; "auto" is a GPU when there is one. Raises InputError for one that is not there."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError):
+        raise InputError(
+            f"device must be auto, cpu, cuda or cuda:N and present, got {name}; try --device cpu."
+        ) from None
+    return name
 
 
 def _result(step: Step, **fields: Any) -> StepResult:

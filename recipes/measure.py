@@ -12,12 +12,11 @@ from recipes.stage_pairs import Pairs
 SILENT_KINDS = ("silent", "noise", "offscreen")
 
 
-def steps_of(pairs: Pairs, rows: np.ndarray, *, heard: np.ndarray | None = None, muted: bool = False) -> list[Step]:
-    """One step per row; heard: the rows whose sound is played instead; muted: no sound at all."""
+def steps_of(pairs: Pairs, rows: np.ndarray, *, heard: np.ndarray | None = None) -> list[Step]:
+    """One step per row; heard: the rows whose sound is played instead."""
     sources = rows if heard is None else heard
     steps = []
     for index, (row, source) in enumerate(zip(rows, sources, strict=True)):
-        audio = np.zeros(16_000, np.float32) if muted else pairs.waves[source].astype(np.float32) / 32767
         steps.append(
             Step(
                 index=index,
@@ -25,7 +24,7 @@ def steps_of(pairs: Pairs, rows: np.ndarray, *, heard: np.ndarray | None = None,
                 end_s=index + 1.0,
                 frame_s=index + 0.5,
                 frame=np.asarray(pairs.frames[row]),
-                audio=audio,
+                audio=pairs.sound(source),
                 sample_rate_hz=16_000,
             )
         )

@@ -18,6 +18,10 @@ ENCODER_MIX = {"single": 0.55, "s4": 0.22, "ms3": 0.15, "silent": 0.03, "offscre
 ADAPTER_MIX = {"s4": 0.62, "ms3": 0.30, "silent": 0.04, "offscreen": 0.02, "noise": 0.02}
 
 
+FULL_SCALE = 32767
+SILENCE_RMS = 10 ** (-60 / 20)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairsConfig:
     """Which frames are drawn.
@@ -45,6 +49,10 @@ class Pairs:
     masks: np.ndarray
     kinds: np.ndarray
 
+    def sound(self, rows: np.ndarray | int | slice) -> np.ndarray:
+        """Waves of some rows, (..., 16000) float32 in [-1, 1]."""
+        return self.waves[rows].astype(np.float32) / FULL_SCALE
+
 
 def _draw(task: tuple[int, str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     import cv2
@@ -56,7 +64,7 @@ def _draw(task: tuple[int, str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     drawn = sample_frame(seed, kind, size=size)
     return (
         drawn.frame,
-        np.round(np.clip(drawn.audio, -1, 1) * 32767).astype(np.int16),
+        np.round(np.clip(drawn.audio, -1, 1) * FULL_SCALE).astype(np.int16),
         drawn.mask.astype(np.uint8),
     )
 

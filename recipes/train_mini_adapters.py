@@ -35,9 +35,8 @@ from moca.segmenter import Segmenter
 from moca.segmenting import SegmentConfig, coarse_mask, support
 from recipes.cards import write_adapter_card
 from recipes.measure import measure, steps_of
-from recipes.stage_pairs import ADAPTER_MIX, Pairs, PairsConfig, draw_pairs
+from recipes.stage_pairs import ADAPTER_MIX, SILENCE_RMS, Pairs, PairsConfig, draw_pairs
 
-SILENCE_RMS = 10 ** (-60 / 20)
 NOTICE = "mini only knows Soundstage's drawn classes: on real videos its masks mean little."
 
 
@@ -58,7 +57,7 @@ class AdapterRecipe:
 
 def sounding_rows(pairs: Pairs) -> np.ndarray:
     """Rows that are loud enough to be anchors; the level is all that is looked at."""
-    return np.flatnonzero(np.std(pairs.waves.astype(np.float32) / 32767, axis=1) > SILENCE_RMS)
+    return np.flatnonzero(np.std(pairs.sound(slice(None)), axis=1) > SILENCE_RMS)
 
 
 @torch.no_grad()
@@ -66,7 +65,7 @@ def audio_directions(encoder: ImageBind, pairs: Pairs) -> np.ndarray:
     """Frozen audio embeddings (N, E) of all pairs."""
     parts = []
     for rows in np.array_split(np.arange(len(pairs.waves)), math.ceil(len(pairs.waves) / 256)):
-        waves = torch.from_numpy(pairs.waves[rows].astype(np.float32) / 32767)
+        waves = torch.from_numpy(pairs.sound(rows))
         parts.append(encoder.audio_direction(encoder.embed_audio(log_mel(waves, encoder.config.log_mel))))
     return torch.cat(parts).numpy()
 
@@ -106,7 +105,7 @@ def train(
 
 def _feature_maps(encoder: ImageBind, towers: AdaptedTowers, pairs: Pairs, triplet: list[np.ndarray]) -> list[Tensor]:
     """Anchor, positive and negative features (B, D, G, G), all enhanced with the anchor's sound."""
-    waves = torch.from_numpy(pairs.waves[triplet[0]].astype(np.float32) / 32767)
+    waves = torch.from_numpy(pairs.sound(triplet[0]))
     context = towers.hear(log_mel(waves, encoder.config.log_mel))
     distinct, where = np.unique(np.concatenate(triplet), return_inverse=True)  # an image may play several roles
     prefix = towers.prefix(preprocess_frames(pairs.frames[distinct], encoder.config.image_size))

@@ -29,9 +29,7 @@ from moca.foundation.imagebind import ImageBind, ImageBindConfig, fold_batchnorm
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 from recipes.cards import write_encoder_card
-from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs, heard_classes
-
-SILENCE_RMS = 10 ** (-60 / 20)
+from recipes.stage_pairs import ENCODER_MIX, SILENCE_RMS, Pairs, PairsConfig, draw_pairs, heard_classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +88,8 @@ class Batches:
     def load(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         rows, mirrored, shifts = self.draw(step)
         frames = np.where(mirrored[:, None, None, None], self.pairs.frames[rows][:, :, ::-1], self.pairs.frames[rows])
-        waves = [np.roll(wave, shift) for wave, shift in zip(self.pairs.waves[rows], shifts, strict=True)]
-        waves = torch.from_numpy(np.stack(waves).astype(np.float32) / 32767)
+        waves = [np.roll(wave, shift) for wave, shift in zip(self.pairs.sound(rows), shifts, strict=True)]
+        waves = torch.from_numpy(np.stack(waves))
         sounding = waves.std(-1) > SILENCE_RMS
         pixels = preprocess_frames(frames, self.config.image_size)
         return pixels, log_mel(waves, self.config.log_mel), sounding
@@ -182,7 +180,7 @@ def _resume(path: Path, model, log_scale, optimiser, schedule) -> tuple[list[flo
 def retrieval(model: ImageBind, pairs: Pairs, config: PairsConfig, *, count: int = 200) -> dict[str, float]:
     """Recall@1 and @5 of a frame's own sound among `count` single-object frames, and whether the class is right."""
     rows = np.flatnonzero(pairs.kinds == "single")[:count]
-    waves = torch.from_numpy(pairs.waves[rows].astype(np.float32) / 32767)
+    waves = torch.from_numpy(pairs.sound(rows))
     patches = torch.cat(
         [model.embed_patches(part) for part in preprocess_frames(pairs.frames[rows], model.config.image_size).split(64)]
     )

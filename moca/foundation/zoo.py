@@ -19,6 +19,7 @@ from moca.segmenting import SegmentConfig
 
 PIPELINE_FORMAT = 1
 MODELS = ("mini", "huge")
+UNCALIBRATED = SegmentConfig(gate=-1.0, heat_low=-1.0)  # the gate is open, the heat map shows every cosine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +158,7 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device) -> Pipel
         encoder=encoder,
         towers=frozen_towers(encoder).to(device),
         adapted=False,
-        segment=SegmentConfig(gate=-1.0, heat_low=-1.0),
+        segment=UNCALIBRATED,
         licence="none: untrained weights",
         notice="The weights are random: the masks mean nothing.",
         fingerprints={"encoder": fingerprint(encoder.state_dict())},
@@ -180,7 +181,7 @@ def _huge_pipeline(adapters: str | Path | None, device: str | torch.device) -> P
         encoder=encoder,
         towers=towers,
         adapted=adapters not in (None, "default"),
-        segment=SegmentConfig(**extra["segment"]) if calibrated else SegmentConfig(gate=-1.0, heat_low=-1.0),
+        segment=SegmentConfig(**extra["segment"]) if calibrated else UNCALIBRATED,
         licence=f"ImageBind: {entry['licence']}",
         notice=None if calibrated else "The gate is not calibrated for this model: only silence closes it.",
         fingerprints=prints,

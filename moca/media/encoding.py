@@ -3,9 +3,6 @@
 Everything encoded here is tagged BT.709, limited range, so that no player has to guess the colours.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,19 +15,6 @@ MAX_SIDE = 16_384  # libx264 refuses a larger width or height
 _BT709 = 1  # the same number in libav's matrix, primaries and transfer tables
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 AAC_FRAME = 1024  # samples per AAC packet
-
-
-@contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """A temporary name beside target, renamed to target on success, removed on any failure or interrupt."""
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def checked_target(target: str | Path) -> Path:

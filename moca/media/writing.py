@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moca.errors import InputError
+from moca.files import written_whole
 from moca.media.encoding import (
     AAC_FRAME,
     AAC_RATES_HZ,
@@ -18,7 +19,6 @@ from moca.media.encoding import (
     add_picture_stream,
     checked_target,
     encoded_frame,
-    written_whole,
 )
 from moca.media.pictures import Pictures
 from moca.media.soundtrack import CopiedSound, EncodedSound, can_be_copied
