@@ -24,7 +24,7 @@ from .errors import AdapterError
 from .plan import Plan
 from .towers import AdaptedTowers, Tower
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS = "adapters.safetensors"
 RECORD = "adapters.json"
 FINGERPRINT_VALUES = 4096
@@ -60,6 +60,8 @@ class AdapterRecord:
     """Size of every adapter."""
     sizes: TowerSizes
     """Shape of the towers."""
+    readout: int | None
+    """Width of the features that the read-out scores, or None for adapters without one."""
     fingerprint: str
     """The frozen encoder the adapters were trained on, as `fingerprint` names it."""
     weights_sha256: str
@@ -104,6 +106,7 @@ def save_adapters(
         "plan": asdict(towers.plan),
         "config": asdict(towers.config),
         "sizes": asdict(TowerSizes.of(towers.image, towers.audio)),
+        "readout": None if towers.readout is None else towers.readout.numel() - 1,
         "fingerprint": fingerprint,
         "extra": dict(extra or {}),
     }
@@ -141,6 +144,9 @@ def read_record(folder: str | Path) -> AdapterRecord:
     for name, kind in (("fingerprint", str), ("weights_sha256", str), ("extra", dict)):
         if not isinstance(content[name], kind):
             raise AdapterError(f"{path}: {name} must be a {kind.__name__}, got {content[name]!r}; save it again.")
+    width = content["readout"]
+    if width is not None and (not isinstance(width, int) or isinstance(width, bool) or width < 1):
+        raise AdapterError(f"{path}: readout must be null or a width of at least 1, got {width!r}; save it again.")
     parts = {
         name: kind(**_checked_keys(path, f"{name}.", content[name], kind))
         for name, kind in (("plan", Plan), ("config", AdaAVConfig), ("sizes", TowerSizes))
@@ -179,7 +185,7 @@ def load_adapters(
     state = _read_weights(folder / WEIGHTS, record)
     record.plan.check(image.depth, audio.depth)
     _check_tensors(folder / WEIGHTS, state, _expected_shapes(record))
-    towers = AdaptedTowers(image, audio, record.plan, record.config, prefix_dtype=prefix_dtype)
+    towers = AdaptedTowers(image, audio, record.plan, record.config, readout=record.readout, prefix_dtype=prefix_dtype)
     towers.load_state_dict(state, strict=True)
     return towers
 
@@ -230,7 +236,8 @@ def _expected_shapes(record: AdapterRecord) -> dict[str, tuple[int, ...]]:
         "up.weight": (image, width),
         "up.bias": (image,),
     }
-    return {f"adapters.{block}.{name}": shape for block in record.plan.image_blocks for name, shape in one.items()}
+    shapes = {f"adapters.{block}.{name}": shape for block in record.plan.image_blocks for name, shape in one.items()}
+    return shapes if record.readout is None else {**shapes, "readout": (record.readout + 1,)}
 
 
 def _check_tensors(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:

@@ -20,7 +20,10 @@ from .adaav import AdaAV, AdaAVConfig
 from .errors import AdapterError
 from .plan import Plan
 
-Reading = Literal["token", "value"]
+Reading = Literal["token", "value", "value2"]
+_VALUE_BLOCKS = {"token": 0, "value": 1, "value2": 2}
+READOUT_SCALE = 10.0  # unit features and a read-out of moderate length then reach saturated logits
+READOUT_START = -2.0  # most of a picture is silent
 
 
 class Tower(Protocol):
@@ -91,6 +94,7 @@ class AdaptedTowers(nn.Module):
         plan: Plan,
         config: AdaAVConfig | None = None,
         *,
+        readout: int | None = None,
         prefix_dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ):
@@ -114,6 +118,7 @@ class AdaptedTowers(nn.Module):
                 for block in plan.image_blocks
             }
         )
+        self.readout = None if readout is None else nn.Parameter(_untrained_readout(readout))
         for tower in self._towers:
             if isinstance(tower, nn.Module):
                 tower.requires_grad_(False).eval()
@@ -157,32 +162,48 @@ class AdaptedTowers(nn.Module):
         """Run the image tower from its first adapted block to its end; differentiable in the adapters only.
 
         tokens: (B, Lv, Dv) from `prefix`. context: B audios, one per image (see `AudioContext.select`).
-        reading: "token" returns the tokens leaving the last block. "value" returns that block's value path
-        without its residual and without its MLP, plus its adapter if it has one: values(X_v) + AdaAV(X_a,
-        X_v), the reading by which MaskCLIP (arXiv 2112.01071) takes dense features from an image-level
-        encoder. Returns (B, Lv, Dv). Raises AdapterError for another reading or another number of audios.
+        reading: "token" returns the tokens leaving the last block. "value" replaces that block by its value path,
+        without its residual and without its MLP, plus its adapter if it has one: values(X_v) + AdaAV(X_a, X_v),
+        the reading by which MaskCLIP (arXiv 2112.01071) takes dense features from an image-level encoder.
+        "value2" does so with the last two blocks. Returns (B, Lv, Dv). Raises AdapterError for another reading, or
+        another number of audios.
         """
         if reading not in get_args(Reading):
-            raise AdapterError(f'reading must be "token" or "value", got {reading!r}; choose one of them.')
+            raise AdapterError(f"reading must be one of {', '.join(get_args(Reading))}, got {reading!r}; choose one.")
         if len(tokens) != len(context):
             raise AdapterError(
                 f"every image needs one audio, got {len(tokens)} images and {len(context)} audios; "
                 "repeat or pick audios with context.select(index)."
             )
-        last = self.image.depth - 1
+        first, mixed = self.plan.image_blocks[0], self.image.depth - _VALUE_BLOCKS[reading]
+        if first > mixed:
+            raise AdapterError(
+                f"reading {reading} takes the values of blocks {mixed} and later, got adapters from block {first} on; "
+                f"adapt block {mixed} too, or choose another reading."
+            )
         x = tokens
-        for block in range(self.plan.image_blocks[0], last):
+        for block in range(first, mixed):
             x = self._block(block, x, context)
-        if reading == "token":
-            return self._block(last, x, context)
-        values = self.image.values(last, x)
-        if not self._is_adapted(last):
-            return values
-        return values + self.adapters[str(last)](context.pairs[self._heard_by[last]][0], x)
+        for block in range(mixed, self.image.depth):
+            values = self.image.values(block, x)
+            if self._is_adapted(block):
+                values = values + self.adapters[str(block)](context.pairs[self._heard_by[block]][0], x)
+            x = values
+        return x
 
     def forward(self, pixels: Tensor, mels: Tensor, *, reading: Reading = "token") -> Tensor:
         """suffix(prefix(pixels), hear(mels)): image tokens (B, Lv, Dv), each image with its own audio."""
         return self.suffix(self.prefix(pixels), self.hear(mels), reading=reading)
+
+    def score(self, features: Tensor) -> Tensor:
+        """The read-out: does a location sound? logits = SCALE * (features . w) + b, one vector (w, b) for all.
+
+        features: (..., width) audio-enhanced features of unit length. Returns (...,) logits. The read-out never
+        sees the audio, so whatever it tells apart, the adapters put there. Raises AdapterError without one.
+        """
+        if self.readout is None:
+            raise AdapterError("these adapters have no read-out; score their features against the audio embedding.")
+        return READOUT_SCALE * (features @ self.readout[:-1]) + self.readout[-1]
 
     def _is_adapted(self, block: int) -> bool:
         return self.adapters_on and block in self._heard_by
@@ -209,6 +230,14 @@ class AdaptedTowers(nn.Module):
         if self.prefix_dtype is None:
             return tokens
         return tokens.to(next(self.parameters()).dtype)
+
+
+def _untrained_readout(width: int) -> Tensor:
+    if not isinstance(width, int) or isinstance(width, bool) or width < 1:
+        raise AdapterError(f"readout must be None or a width of at least 1, got {width!r}; give the features' width.")
+    vector = torch.zeros(width + 1)
+    vector[-1] = READOUT_START
+    return vector
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adapters import AudioContext
+from adapters import AudioContext, adapters_off
 from moca.errors import InputError
 from moca.foundation.preprocessing import preprocess_frames
 from moca.foundation.zoo import Pipeline, load_pipeline
@@ -94,9 +94,16 @@ class Segmenter:
     def _segment_batch(self, steps: list[Step]) -> Iterator[StepResult]:
         reasons = [self._why_silent(step) for step in steps]
         heard = [step for step, reason in zip(steps, reasons, strict=True) if reason is None]
-        features = iter(zip(*self.features(heard), strict=True)) if heard else iter(())
+        found = iter(self._looked_at(heard)) if heard else iter(())
         for step, reason in zip(steps, reasons, strict=True):
-            yield self._empty(step, reason) if reason else self._decide(step, *next(features))
+            yield self._empty(step, reason) if reason else self._decide(step, *next(found))
+
+    @torch.no_grad()
+    def _looked_at(self, steps: list[Step]) -> Iterator[tuple[np.ndarray, np.ndarray, float | None]]:
+        """Patches, agreement and, where a gate asks for it, frozen presence of every step."""
+        views, context = self._enter(steps)
+        frozen = self._frozen_presence(views, context) if self.config.gate_frozen > -1 else [None] * len(steps)
+        return zip(*self._read(views, context), frozen, strict=True)
 
     def _why_silent(self, step: Step) -> str | None:
         if step.audio is None:
@@ -113,26 +120,51 @@ class Segmenter:
     def features(self, steps: list[Step]) -> tuple[np.ndarray, np.ndarray]:
         """Audio-enhanced patch features and their agreement with the sound.
 
-        Returns (patches (B, G, G, E) float32 of unit length, cosines (B, G, G) float32 in [-1, 1]). Every step
-        must have audio.
+        Returns (patches (B, G, G, E) float32 of unit length, agreement (B, G, G) float32: cosines in [-1, 1], or
+        what the adapters' read-out says, in [0, 1]). Every step must have audio.
         """
-        encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        pixels = preprocess_frames([step.frame for step in steps], encoder.config.image_size, fit="stretch")
-        context = towers.hear(self._mels(steps).to(self.device))
-        patches = self._patches(pixels.to(self.device), context)
-        if self.config.mirror:
-            mirrored = self._patches(pixels.flip(-1).to(self.device), context).flip(2)
-            patches = functional.normalize(patches + mirrored, dim=-1)
-        cosines = torch.einsum("bhwe,be->bhw", patches, encoder.audio_direction(context.tokens))
-        return patches.float().cpu().numpy(), cosines.float().cpu().numpy()
+        return self._read(*self._enter(steps))
 
-    def _patches(self, pixels: Tensor, context: AudioContext) -> Tensor:
-        """Audio-enhanced features (B, G, G, E) of pixels (B, 3, S, S)."""
+    @torch.no_grad()
+    def frozen_presence(self, steps: list[Step]) -> np.ndarray:
+        """Does anything in the frame go with the step's sound, says the frozen encoder: (B,) in [-1, 1]."""
+        return np.array(self._frozen_presence(*self._enter(steps)))
+
+    def _enter(self, steps: list[Step]) -> tuple[list[Tensor], AudioContext]:
+        """The frozen part: tokens entering the adapted blocks, of the frames and of their mirror images."""
+        towers = self.pipeline.towers
+        size = self.pipeline.encoder.config.image_size
+        pixels = preprocess_frames([step.frame for step in steps], size, fit="stretch").to(self.device)
+        seen = [pixels, pixels.flip(-1)] if self.config.mirror else [pixels]
+        views = [towers.prefix(view) for view in seen]
+        return views, towers.hear(self._mels(steps).to(self.device))
+
+    def _read(self, views: list[Tensor], context: AudioContext) -> tuple[np.ndarray, np.ndarray]:
+        towers, patches = self.pipeline.towers, self._patches(views, context)
+        if towers.readout is not None and towers.adapters_on:
+            agreement = torch.sigmoid(towers.score(patches))
+        else:
+            agreement = self._cosines(patches, context)
+        return patches.float().cpu().numpy(), agreement.float().cpu().numpy()
+
+    def _frozen_presence(self, views: list[Tensor], context: AudioContext) -> list[float]:
         encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        tokens = towers.suffix(towers.prefix(pixels), context, reading=encoder.config.reading)
-        patches = encoder.project_image(tokens)
-        side = math.isqrt(patches.shape[1])
-        return patches.unflatten(1, (side, side))
+        with adapters_off(towers):
+            found = [encoder.presence(towers.suffix(tokens, context), context.tokens) for tokens in views]
+        return torch.stack(found).mean(0).tolist()
+
+    def _cosines(self, patches: Tensor, context: AudioContext) -> Tensor:
+        return torch.einsum("bhwe,be->bhw", patches, self.pipeline.encoder.audio_direction(context.tokens))
+
+    def _patches(self, views: list[Tensor], context: AudioContext) -> Tensor:
+        """Audio-enhanced features (B, G, G, E) of unit length, averaged over the views of each frame."""
+        encoder, towers = self.pipeline.encoder, self.pipeline.towers
+        found = []
+        for tokens in views:
+            patches = encoder.project_image(towers.suffix(tokens, context, reading=encoder.config.reading))
+            side = math.isqrt(patches.shape[1])
+            found.append(patches.unflatten(1, (side, side)))
+        return found[0] if len(found) == 1 else functional.normalize(found[0] + found[1].flip(2), dim=-1)
 
     def _mels(self, steps: list[Step]) -> Tensor:
         config = self.pipeline.encoder.config.log_mel
@@ -141,12 +173,17 @@ class Segmenter:
             return log_mel(torch.stack(waves), config)
         return torch.cat([log_mel(wave[None], config) for wave in waves])
 
-    def _decide(self, step: Step, patches: np.ndarray, cosines: np.ndarray) -> StepResult:
+    def _decide(self, step: Step, patches: np.ndarray, cosines: np.ndarray, frozen: float | None = None) -> StepResult:
         size, score = step.frame.shape[:2], support(cosines)
         if score < self.config.gate:
             reason = f"no region supports the sound: score {score:.2f}, below {self.config.gate:.2f}"
             return self._empty(step, reason, score=score)
-        mask, segments = coarse_mask(patches, cosines, size, self.config)
+        if frozen is not None and frozen < self.config.gate_frozen:
+            reason = f"nothing in the picture goes with the sound: {frozen:.2f}, below {self.config.gate_frozen:.2f}"
+            return self._empty(step, reason, score=score)
+        mask, segments = coarse_mask(patches, cosines, step.frame, self.config)
+        if not mask.any():
+            return self._empty(step, f"no region reaches the level {self.config.level:.2f}", score=score)
         heat = heat_map(cosines, size, self.config)
         return _result(step, mask=mask, heat=heat, score=score, segments=segments)
 

@@ -1,4 +1,4 @@
-"""From features to masks: cluster the patches, keep the clusters that agree with the sound, gate, upsample.
+"""From features to masks: cluster the patches, keep the clusters that agree with the sound, gate, upsample, snap.
 
 Shapes: B steps, G patches per side, N = G * G patches, E joint-space width, K clusters, H x W the frame.
 """
@@ -12,10 +12,12 @@ import numpy as np
 
 from moca.clustering import cosine_kmeans, otsu_threshold
 from moca.errors import InputError
+from moca.foundation.imagebind_config import TOP_SHARE
+from moca.refinement import snap_to_edges
 from moca.results import Segment
 
-SOUNDING_RULES = ("best", "ratio", "otsu")
-TOP_SHARE = 0.025  # patches averaged by the gate: 5 of 14 x 14, 6 of 16 x 16
+CLUSTER_RULES = ("best", "ratio", "otsu")
+SOUNDING_RULES = (*CLUSTER_RULES, "level")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +28,23 @@ class SegmentConfig:
     """k of the cosine k-means; the paper does not give it."""
     sounding: str = "otsu"
     """Which clusters sound: "best" the one that agrees most with the audio, "ratio" every one within `ratio` of
-    it, "otsu" every one whose mean agreement is above the Otsu threshold of the frame's patches."""
+    it, "otsu" every one whose mean agreement is above the Otsu threshold of the frame's patches; or, without clusters,
+    "level": every pixel that agrees by at least `level`."""
     ratio: float = 0.75
     """Share of the best cluster's agreement that another one needs under the rule "ratio"."""
+    level: float = 0.5
+    """Agreement from which a pixel sounds under the rule "level": a probability where the adapters have a read-out,
+    else a cosine."""
+    refine: bool = False
+    """Snap the mask to the frame's edges (GrabCut)."""
     silence_dbfs: float = -60.0
     """A step whose RMS level is below this is silent."""
     gate: float = 0.0
     """Smallest support (mean of the highest cosines) at which a region is believed to make the sound; calibrated
     per model, without labels."""
+    gate_frozen: float = -1.0
+    """Smallest presence of the sound in the picture by the frozen encoder alone, which the adapters' read-out cannot
+    change; -1 leaves it out."""
     mirror: bool = False
     """Average the features of the frame and of its mirror image, for twice the time."""
     heat_low: float = 0.0
@@ -50,10 +61,13 @@ class SegmentConfig:
             raise InputError(f"sounding must be one of {', '.join(SOUNDING_RULES)}, got {self.sounding!r}.")
         if not 0 < self.ratio <= 1:
             raise InputError(f"ratio must be above 0 and at most 1, got {self.ratio}.")
+        if not -1 <= self.level <= 1:
+            raise InputError(f"level must be between -1 and 1, got {self.level}.")
         if not self.silence_dbfs <= 0:
             raise InputError(f"silence_dbfs must be at most 0 (full scale), got {self.silence_dbfs}.")
-        if not -1 <= self.gate <= 1:
-            raise InputError(f"gate must be between -1 and 1 (it is a cosine), got {self.gate}.")
+        for name in ("gate", "gate_frozen"):
+            if not -1 <= (value := getattr(self, name)) <= 1:
+                raise InputError(f"{name} must be between -1 and 1, got {value}.")
         if not self.heat_low < self.heat_high:
             raise InputError(f"heat_low must be below heat_high, got {self.heat_low} and {self.heat_high}.")
 
@@ -92,28 +106,46 @@ def sounding_clusters(labels: np.ndarray, cosines: np.ndarray, config: SegmentCo
 
 
 def coarse_mask(
-    patches: np.ndarray, cosines: np.ndarray, size: tuple[int, int], config: SegmentConfig
+    patches: np.ndarray, cosines: np.ndarray, frame: np.ndarray, config: SegmentConfig
 ) -> tuple[np.ndarray, tuple[Segment, ...]]:
-    """Mask of the sounding clusters at the frame's resolution.
+    """Mask of what sounds at the frame's resolution.
 
-    patches: (G, G, E) joint-space features; cosines: (G, G); size: (H, W). Returns ((H, W) bool mask, one
-    segment per sounding cluster). Each pixel takes the cluster whose centre its bilinearly interpolated
-    feature is most similar to, so that borders are not those of the patch grid.
+    patches: (G, G, E) joint-space features; cosines: (G, G) agreement with the sound; frame: (H, W, 3) uint8 RGB.
+    Returns ((H, W) bool mask, its segments, best first): one per sounding cluster, or under the rule "level" one per
+    connected region.
+    """
+    size = frame.shape[:2]
+    fine = resize_maps(cosines, size)
+    parts = _regions(fine >= config.level) if config.sounding == "level" else _clusters(patches, cosines, size, config)
+    union = np.zeros(size, bool)
+    for part in parts:
+        union |= part
+    if config.refine:
+        union = snap_to_edges(frame, fine, union)
+        parts = _regions(union)
+    segments = [Segment(mask=part, score=float(np.clip(fine[part].mean(), 0, 1))) for part in parts]
+    return union, tuple(sorted(segments, key=lambda segment: -segment.score))
+
+
+def _clusters(
+    patches: np.ndarray, cosines: np.ndarray, size: tuple[int, int], config: SegmentConfig
+) -> list[np.ndarray]:
+    """(H, W) bool mask of every sounding cluster that has pixels.
+
+    Each pixel takes the cluster whose centre its bilinearly interpolated feature is most similar to, so that
+    borders are not those of the patch grid.
     """
     grid, flat = patches.shape[:2], patches.reshape(-1, patches.shape[-1])
     labels, centres = cosine_kmeans(flat, config.clusters, seed=config.seed)
-    chosen = sounding_clusters(labels, cosines.ravel(), config)
     nearest = resize_maps((flat @ centres.T).reshape(*grid, -1), size).argmax(-1)
-    segments = []
-    for label in chosen:
-        mask = nearest == label
-        if mask.any():
-            score = float(np.clip(cosines.ravel()[labels == label].mean(), 0, 1))
-            segments.append(Segment(mask=mask, score=score))
-    union = np.zeros(size, bool)
-    for segment in segments:
-        union |= segment.mask
-    return union, tuple(segments)
+    masks = [nearest == label for label in sounding_clusters(labels, cosines.ravel(), config)]
+    return [mask for mask in masks if mask.any()]
+
+
+def _regions(mask: np.ndarray) -> list[np.ndarray]:
+    """Connected regions of a (H, W) bool mask."""
+    count, numbers = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
+    return [numbers == number for number in range(1, count)]
 
 
 def resize_maps(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from moca.errors import InputError
-from moca.foundation.imagebind_config import ImageBindConfig
+from moca.foundation.imagebind_config import TOP_SHARE, ImageBindConfig
 from moca.foundation.imagebind_layers import (
     NORM_EPS,
     Attention,
@@ -115,6 +115,10 @@ class ImageBind(nn.Module):
         embedded = self.modality_heads["audio"](tower(tower.tokens(mels)))
         return self.modality_postprocessors["audio"](embedded)
 
+    def class_direction(self, tokens: Tensor) -> Tensor:
+        """L2-normed class-token embeddings (B, E) of final image tokens (B, 1 + N, D)."""
+        return self.modality_postprocessors["vision"](self.modality_heads["vision"](tokens))
+
     def audio_direction(self, heard: Tensor) -> Tensor:
         """L2-normed audio embeddings (A, E) from final audio tokens (A, L, D) or embeddings (A, E)."""
         embedded = self.modality_heads["audio"](heard) if heard.ndim == 3 else heard
@@ -148,6 +152,17 @@ class ImageBind(nn.Module):
         """Cosines (B, A, N) of patch features (B, N, E) with audio embeddings (A, E), in [-1, 1]."""
         patches = self.modality_postprocessors["vision"](patches)
         return torch.einsum("bne,ae->ban", patches, self.audio_direction(audio))
+
+    def presence(self, tokens: Tensor, audio: Tensor) -> Tensor:
+        """Does anything in a picture go with a sound? (B,) in [-1, 1], read the way the towers were trained.
+
+        tokens: final image tokens (B, 1 + N, D), as "token" reads them; audio: one embedding per picture (B, E). With
+        pooling "class" the cosine of the class token, with "dense" the mean of the highest 2.5% of the patches'.
+        """
+        if self.config.pooling == "class":
+            return (self.class_direction(tokens) * self.audio_direction(audio)).sum(-1)
+        cosines = torch.einsum("bne,be->bn", self.project_image(tokens), self.audio_direction(audio))
+        return cosines.topk(max(1, round(TOP_SHARE * cosines.shape[1])), dim=1).values.mean(1)
 
     def pooled_similarity(self, patches: Tensor, audio: Tensor) -> Tensor:
         """One number per image and sound, (B, A) in [-1, 1]: the soft maximum of `agreement` over patches.

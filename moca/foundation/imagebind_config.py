@@ -8,8 +8,10 @@ from moca.media.logmel import LogMelConfig
 
 Stem = Literal["patch", "conv"]
 Pooling = Literal["class", "dense"]
-Reading = Literal["token", "value"]
+Reading = Literal["token", "value", "value2"]
 CONV_STEM_STRIDE = 8
+TOP_SHARE = 0.025
+"""Patches that speak for a picture: the best of them, 5 of 14 x 14, 6 of 16 x 16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,7 @@ class ImageBindConfig:
     pooling: Pooling = "class"
     """What the towers were trained through: the image's class token (official) or its patches."""
     reading: Reading = "token"
-    """How patch features are read: last block's tokens, or its value path (MaskCLIP)."""
+    """How patch features are read: last block's tokens, its value path (MaskCLIP), or that of the last two blocks."""
     temperature: float = 0.1
     """Softness of dense pooling: towards 0 the best patch decides, towards infinity the mean does."""
     audio_scale: float = 20.0

@@ -3,11 +3,13 @@
 Shape letters: B samples, L = 1 + N tokens (class token first), D width, M mel bins, T frames.
 """
 
+from typing import get_args
+
 import torch
 from torch import Tensor, nn
 
 from moca.errors import InputError
-from moca.foundation.imagebind_config import ImageBindConfig
+from moca.foundation.imagebind_config import ImageBindConfig, Reading
 from moca.foundation.imagebind_layers import Stem, Trunk, keep_some
 
 
@@ -54,14 +56,19 @@ class ImageBindTower(nn.Module):
     def forward(self, x: Tensor, *, reading: str = "token") -> Tensor:
         """All blocks: tokens from `tokens` -> (B, L, D).
 
-        reading "value" replaces the last block by its value path (MaskCLIP).
+        reading "value" replaces the last block by its value path (MaskCLIP, arXiv 2112.01071): no token sees
+        another, and nothing is added to what entered. "value2" does so with the last two blocks, which a class
+        token has pulled on for longer.
         """
-        if reading not in ("token", "value"):
-            raise InputError(f"reading must be 'token' or 'value', got {reading!r}; choose one of them.")
-        for block in self.trunk.blocks[:-1]:
+        if reading not in get_args(Reading):
+            raise InputError(f"reading must be one of {', '.join(get_args(Reading))}, got {reading!r}; choose one.")
+        read = {"token": 0, "value": 1, "value2": 2}[reading]
+        mixed = self.depth - read
+        for block in self.trunk.blocks[:mixed]:
             x = block(x)
-        last = self.trunk.blocks[-1]
-        return last(x) if reading == "token" else last.values(x)
+        for block in self.trunk.blocks[mixed:]:
+            x = block.values(x)
+        return x
 
     def _check_pixels(self, pixels: Tensor) -> None:
         shape, patch = tuple(pixels.shape), self.config.patch

@@ -34,13 +34,14 @@ def preprocess_frames(frames: Sequence[np.ndarray] | np.ndarray, size: int, fit:
                 f"a frame must be a uint8 array of shape (height, width, 3), got {frame.dtype} {frame.shape} "
                 f"for frame {i}; convert it to RGB."
             )
-        pixels[i] = _centre_square(frame, size) if fit == "crop" else _resized(frame, size, size)
+        pixels[i] = _centre_square(frame, size) if fit == "crop" else resized(frame, size, size)
     batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float().div_(255.0)
     mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
     return batch.sub_(mean).div_(std)
 
 
-def _resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+def resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A frame (H, W, 3) uint8 stretched to (height, width, 3), bicubic; as it is where it already fits."""
     if frame.shape[:2] == (height, width):
         return frame
     return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
@@ -50,6 +51,6 @@ def _centre_square(frame: np.ndarray, size: int) -> np.ndarray:
     height, width = frame.shape[:2]
     short = min(height, width)
     # The long side is truncated and the crop's corner rounded half to even, as torchvision does.
-    frame = _resized(frame, int(size * width / short), int(size * height / short))
+    frame = resized(frame, int(size * width / short), int(size * height / short))
     top, left = (round((side - size) / 2) for side in frame.shape[:2])
     return frame[top : top + size, left : left + size]

@@ -12,6 +12,7 @@ from adapters import AdapterError, fingerprint, load_adapters, read_record, save
 from adapters.storage import FINGERPRINT_VALUES
 
 ENCODER = "1a2b3c4d00000000"
+ABSENT = object()
 
 
 @pytest.fixture
@@ -24,10 +25,10 @@ def saved(tmp_path, attach):
 
 
 def edit(folder, **changes):
-    """Change top-level keys of adapters.json; None removes one."""
+    """Change top-level keys of adapters.json; ABSENT removes one."""
     path = folder / "adapters.json"
     content = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not ABSENT}))
 
 
 def rewrite(folder, state):
@@ -83,6 +84,7 @@ def test_checkpoint_keys_are_pinned(saved):
         "fingerprint",
         "format",
         "plan",
+        "readout",
         "sizes",
         "weights_sha256",
     ]
@@ -188,22 +190,22 @@ def test_refuses_another_shape(saved):
     ("changes", "message"),
     [
         (
-            {"format": 2},
-            "run/adapters.json must have format 1, got 2; use the version of this package that wrote it.",
+            {"format": 1},
+            "run/adapters.json must have format 2, got 1; use the version of this package that wrote it.",
         ),
         (
-            {"format": None},
-            "run/adapters.json must have format 1, got None; use the version of this package that wrote it.",
+            {"format": ABSENT},
+            "run/adapters.json must have format 2, got None; use the version of this package that wrote it.",
         ),
         (
             {"heads": 4},
             "run/adapters.json: unknown key heads "
-            "(allowed and required: config, extra, fingerprint, plan, sizes, weights_sha256); save it again.",
+            "(allowed and required: config, extra, fingerprint, plan, readout, sizes, weights_sha256); save it again.",
         ),
         (
-            {"plan": None},
+            {"plan": ABSENT},
             "run/adapters.json: missing key plan "
-            "(allowed and required: config, extra, fingerprint, plan, sizes, weights_sha256); save it again.",
+            "(allowed and required: config, extra, fingerprint, plan, readout, sizes, weights_sha256); save it again.",
         ),
         (
             {"config": {"bottleneck": 6, "latents": 4, "gate": 0}},

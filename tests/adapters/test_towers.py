@@ -187,7 +187,7 @@ def test_refuses_another_reading_and_another_number_of_audios(attach, clip):
     tokens, context = towers.prefix(clip.pixels), towers.hear(clip.mels[:1])
     with pytest.raises(AdapterError) as refusal:
         towers.suffix(tokens, context, reading="key")
-    assert str(refusal.value) == 'reading must be "token" or "value", got \'key\'; choose one of them.'
+    assert str(refusal.value) == "reading must be one of token, value, value2, got 'key'; choose one."
     with pytest.raises(AdapterError) as refusal:
         towers.suffix(tokens, context)
     assert str(refusal.value) == (

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from adapters import AdaptedTowers, adapters_off
 from moca.segmenter import Segmenter
-from moca.segmenting import SegmentConfig
+from moca.segmenting import SegmentConfig, resize_maps, support
 
 
 def test_every_step_gets_a_result_in_order_whatever_the_batch(pipeline, make_step):
@@ -110,3 +111,91 @@ def test_mirroring_gives_a_mirrored_frame_the_mirrored_features(pipeline, make_s
         (a, _), (b, _) = segmenter.features([step]), segmenter.features([other])
         assert np.allclose(a, b[:, :, ::-1], atol=1e-3) == same
     np.testing.assert_allclose(np.linalg.norm(both.features([step])[0], axis=-1), 1, atol=1e-5)
+
+
+@pytest.fixture
+def reading_out(pipeline, randomise):
+    """The pipeline with adapters that have a read-out, none of them at zero."""
+    encoder, plan, config = pipeline.encoder, pipeline.towers.plan, pipeline.towers.config
+    towers = AdaptedTowers(encoder.image_tower, encoder.audio_tower, plan, config, readout=8)
+    return dataclasses.replace(pipeline, towers=randomise(towers), adapted=True)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_read_out_takes_the_place_of_the_cosine(reading_out, make_step, mirror):
+    config = dataclasses.replace(reading_out.segment, mirror=mirror)
+    patches, agreement = Segmenter(reading_out, config=config).features([make_step(0), make_step(1)])
+    weight, bias = reading_out.towers.readout.detach().numpy()[:-1], reading_out.towers.readout[-1].item()
+    expected = 1 / (1 + np.exp(-(10 * (patches @ weight) + bias)))
+    np.testing.assert_allclose(agreement, expected, atol=1e-5)
+    assert agreement.min() >= 0 and agreement.max() <= 1 and agreement.std() > 0.01
+
+
+def test_with_the_adapters_off_a_read_out_is_not_asked(pipeline, reading_out, make_step):
+    steps = [make_step(0), make_step(1)]
+    (_, frozen), (_, read) = Segmenter(pipeline).features(steps), Segmenter(reading_out).features(steps)
+    with adapters_off(reading_out.towers):
+        _, off = Segmenter(reading_out).features(steps)
+    np.testing.assert_array_equal(off, frozen)
+    assert not np.allclose(read, frozen, atol=1e-2)
+
+
+@pytest.mark.parametrize("pooling", ["dense", "class"])
+def test_frozen_presence_is_read_as_the_encoder_was_trained(pipeline, reading_out, make_step, monkeypatch, pooling):
+    for encoder in (pipeline.encoder, reading_out.encoder):
+        monkeypatch.setattr(encoder, "config", dataclasses.replace(encoder.config, pooling=pooling))
+    steps = [make_step(0), make_step(1)]
+    frozen, segmenter = Segmenter(pipeline), Segmenter(reading_out)
+    if pooling == "dense":
+        wanted = [support(cosines) for cosines in frozen.features(steps)[1]]
+    else:
+        (view,), context = frozen._enter(steps)
+        encoder, towers = pipeline.encoder, pipeline.towers
+        pictures = encoder.class_direction(towers.suffix(view, context))
+        wanted = (pictures * encoder.audio_direction(context.tokens)).sum(-1).tolist()
+    assert segmenter.frozen_presence(steps) == pytest.approx(wanted, abs=1e-6)
+    assert reading_out.towers.adapters_on
+    assert segmenter.features(steps)[1] != pytest.approx(frozen.features(steps)[1], abs=1e-2)
+
+
+def test_frozen_presence_is_the_mean_over_the_frame_and_its_mirror_image(reading_out, make_step):
+    step = make_step(0)
+    mirrored = dataclasses.replace(step, frame=np.ascontiguousarray(step.frame[:, ::-1]))
+    plain, other = Segmenter(reading_out).frozen_presence([step, mirrored])
+    config = dataclasses.replace(reading_out.segment, mirror=True)
+    both = Segmenter(reading_out, config=config).frozen_presence([step])
+    assert both == pytest.approx((plain + other) / 2, abs=1e-5) and plain != pytest.approx(other, abs=1e-5)
+
+
+def test_the_frozen_gate_closes_on_what_the_frozen_encoder_does_not_see(reading_out, make_step):
+    steps = [make_step(index) for index in range(6)]
+    found = Segmenter(reading_out).frozen_presence(steps)
+    gate = float(np.median(found))
+    config = dataclasses.replace(reading_out.segment, gate_frozen=gate)
+    results = list(Segmenter(reading_out, config=config, batch_steps=4).segment_steps(steps))
+    before = list(Segmenter(reading_out, batch_steps=4).segment_steps(steps))
+    for result, opened, frozen in zip(results, before, found, strict=True):
+        assert result.score == opened.score
+        if frozen < gate:
+            assert result.reason == f"nothing in the picture goes with the sound: {frozen:.2f}, below {gate:.2f}"
+            assert not result.mask.any() and not result.heat.any() and opened.mask.any()
+        else:
+            np.testing.assert_array_equal(result.mask, opened.mask)
+    assert 0 < sum(result.reason is not None for result in results) < 6
+
+
+def test_a_level_of_the_read_out_makes_the_mask(reading_out, make_step):
+    step = make_step()
+    _, agreement = Segmenter(reading_out).features([step])
+    level = float(np.median(agreement))
+    config = SegmentConfig(gate=-1.0, sounding="level", level=level)
+    (result,) = Segmenter(reading_out, config=config).segment_steps([step])
+    np.testing.assert_array_equal(result.mask, resize_maps(agreement[0], (24, 40)) >= level)
+    assert result.mask.any() and not result.mask.all()
+    assert all(0 <= segment.score <= 1 for segment in result.segments)
+
+
+def test_an_empty_mask_has_a_reason(reading_out, make_step):
+    config = dataclasses.replace(reading_out.segment, sounding="level", level=1.0, gate=-1.0, gate_frozen=-1.0)
+    (result,) = Segmenter(reading_out, config=config).segment_steps([make_step()])
+    assert not result.mask.any() and result.reason == "no region reaches the level 1.00" and not result.heat.any()
