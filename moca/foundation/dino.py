@@ -1,0 +1,242 @@
+"""DINO: picture features learnt without labels, by which frames that look alike are found.
+
+A published DINO is a plain ViT in the `transformers` folder format: `config.json` (model_type "vit", no
+pooling layer) and `model.safetensors`. Letters: B frames, D width, G patches per side.
+Source: Caron et al., Emerging Properties in Self-Supervised Vision Transformers, ICCV 2021.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+from torch import Tensor
+from transformers import ViTModel
+from transformers.utils import cached_file, logging
+
+import moca.weights
+from moca.errors import InputError
+from moca.foundation import preprocessing
+
+PIXEL_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
+PIXEL_STD = (0.229, 0.224, 0.225)
+TOKENS = ("patches", "class")
+COMPUTED_TYPES = (torch.float32, torch.bfloat16)
+STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+EXAMPLE = "facebook/dino-vits8"
+WEIGHTS_FILE, CONFIG_FILE, READING_FILE = "model.safetensors", "config.json", "preprocessor_config.json"
+
+
+class Dino:
+    """A frozen DINO that turns frames into features, in batches, on the device its model is on.
+
+    model: a ViT without pooling layer, which is frozen and put in eval mode. image_size: side in pixels of the
+    square that a frame is stretched to, a multiple of the patch; None takes the model's own, any other has its
+    positions interpolated.
+    """
+
+    def __init__(self, model: ViTModel, *, image_size: int | None = None):
+        size, patch = model.config.image_size if image_size is None else image_size, model.config.patch_size
+        if size < 1 or size % patch:
+            raise InputError(f"image_size must be a multiple of the patch ({patch} pixels), got {size}; change it.")
+        self.model = model.eval().requires_grad_(False)
+        self.image_size = size
+
+    @property
+    def width(self) -> int:
+        """D, the length of a feature."""
+        return self.model.config.hidden_size
+
+    @property
+    def grid(self) -> int:
+        """G, the number of patches along a side."""
+        return self.image_size // self.model.config.patch_size
+
+    def features(
+        self, frames: np.ndarray | Sequence[np.ndarray], *, token: str = "patches", batch: int = 64
+    ) -> np.ndarray:
+        """One feature per frame, (B, D) float32, not normed.
+
+        frames: RGB uint8 (B, H, W, 3), which may be memory-mapped, or a sequence of (H, W, 3) of any sizes.
+        token "patches": the mean of the patch features, the "global average pooling" by which MoCA
+        (arXiv 2403.14203, section 3.2) finds neighbours; "class": the class token, DINO's own for k-NN.
+        batch: frames computed at a time; it changes memory, not results. No frames give (0, D).
+        """
+        if token not in TOKENS:
+            raise InputError(f"token must be 'patches' or 'class', got {token!r}; choose one of them.")
+        found = [x[:, 1:].mean(1) if token == "patches" else x[:, 0] for x in self._tokens(frames, batch)]
+        return torch.cat(found).numpy() if found else np.empty((0, self.width), np.float32)
+
+    def patches(self, frames: np.ndarray | Sequence[np.ndarray], *, batch: int = 64) -> np.ndarray:
+        """The features of every patch, (B, G, G, D) float32, rows from top to bottom; frames as in `features`."""
+        side = self.grid
+        found = [x[:, 1:].unflatten(1, (side, side)) for x in self._tokens(frames, batch)]
+        return torch.cat(found).numpy() if found else np.empty((0, side, side, self.width), np.float32)
+
+    @torch.inference_mode()
+    def _tokens(self, frames: np.ndarray | Sequence[np.ndarray], batch: int) -> Iterator[Tensor]:
+        """Normed last tokens (b, 1 + G * G, D) of one batch after the other, float32 on the CPU."""
+        if batch < 1:
+            raise InputError(f"batch must be at least 1 frame, got {batch}; raise it.")
+        for start in range(0, len(frames), batch):
+            pixels = preprocess_frames(frames[start : start + batch], self.image_size).to(self.model.device)
+            tokens = self.model(pixels.to(self.model.dtype), interpolate_pos_encoding=True).last_hidden_state
+            yield tokens.float().cpu()
+
+
+def preprocess_frames(frames: np.ndarray | Sequence[np.ndarray], size: int) -> Tensor:
+    """Frames as DINO reads them: stretched to the square, ImageNet statistics, float32 (B, 3, size, size)."""
+    pixels = preprocessing.preprocess_frames(frames, size)
+    given = (preprocessing.PIXEL_MEAN, preprocessing.PIXEL_STD)
+    from_mean, from_std, mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (*given, PIXEL_MEAN, PIXEL_STD))
+    return pixels * (from_std / std) + (from_mean - mean) / std
+
+
+def load_dino(
+    name: str | Path = "mini",
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    image_size: int | None = None,
+) -> Dino:
+    """A frozen DINO.
+
+    name: "mini" (bundled), a folder in the published format, or a hub id such as "facebook/dino-vits8", which is
+    downloaded once. dtype: float32 or bfloat16, what is computed in; features are float32 either way.
+    image_size: see `Dino`. Only safetensors are read, so nothing stored in a file is ever executed. Raises
+    InputError, in one line, for a model that is not there, is damaged, or is not a DINO.
+    """
+    if dtype not in COMPUTED_TYPES:
+        raise InputError(f"dtype must be float32 or bfloat16, got {dtype}; choose one of them.")
+    source = _find(str(name))
+    _check(source)
+    rule = f"{source} must hold exactly the weights of its config.json in model.safetensors"
+    try:
+        # Fetched first, so that a download shows its progress and the silence below hides nothing.
+        cached_file(source, WEIGHTS_FILE, _raise_exceptions_for_missing_entries=False)
+        with _quiet():
+            model, report = ViTModel.from_pretrained(
+                source, add_pooling_layer=False, use_safetensors=True, dtype=dtype, output_loading_info=True
+            )
+    except OSError:
+        raise InputError(f"{rule}, which is not there (no other format is read); restore or convert it.") from None
+    except (SafetensorError, StrictDataclassError, RuntimeError, ValueError, TypeError, KeyError):
+        raise InputError(f"{rule}, got a damaged file, or one that does not fit it; restore it.") from None
+    for problem, keys in (("missing", report["missing_keys"]), ("unknown", report["unexpected_keys"])):
+        if names := sorted(key for key in keys if not key.startswith("pooler.")):
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise InputError(f"{rule}, got {problem} ones: {names[0]}{more}; restore it.")
+    return Dino(model.to(device), image_size=image_size)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No bars, no reports and no retries on the screen: what matters is raised."""
+    loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()
+    before = [each.get_verbosity() for each in loggings]
+    for each in loggings:
+        each.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each, verbosity in zip(loggings, before, strict=True):
+            each.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def save_dino(folder: str | Path, model: ViTModel, *, dtype: torch.dtype = torch.float32) -> None:
+    """Write a model into a folder, which is created, in the published format that `load_dino` reads.
+
+    dtype: how weights are stored; float16 halves the file and is computed in float32 once loaded. All files
+    are complete before any of them replaces an older one.
+    """
+    if dtype not in STORED_TYPES:
+        raise InputError(f"dtype must be float32, float16 or bfloat16, got {dtype}; choose one of them.")
+    for name, tensor in model.state_dict().items():
+        if not tensor.to(dtype).isfinite().all():
+            raise InputError(
+                f"{name} must be finite in {str(dtype).removeprefix('torch.')}, got values that are not; "
+                "store float32, or mend the training."
+            )
+    size = model.config.image_size
+    reading = {
+        "image_processor_type": "ViTImageProcessor",
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": 3,  # Pillow's bicubic
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": PIXEL_MEAN,
+        "image_std": PIXEL_STD,
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".partial-") as temporary:
+        with _quiet():
+            deepcopy(model).to("cpu", dtype).save_pretrained(temporary)
+        (Path(temporary) / READING_FILE).write_text(json.dumps(reading, indent=2) + "\n")
+        for name in (WEIGHTS_FILE, CONFIG_FILE, READING_FILE):
+            os.replace(Path(temporary) / name, folder / name)
+
+
+def _find(name: str) -> str:
+    """The folder or the hub id that a name stands for."""
+    if name == "mini":
+        return str(Path(moca.weights.__file__).parent / "mini" / "dino")
+    if Path(name).is_dir() or (name.count("/") == 1 and not name.startswith((".", "/"))):
+        return name
+    raise InputError(
+        f"dino must be mini, a folder with a config.json or a hub id such as {EXAMPLE}, got {name}, which is none "
+        "of these; check the path."
+    )
+
+
+def _check(source: str) -> None:
+    """Refuse what is not there, is no ViT, or reads pictures in another way than DINO."""
+    config = _document(source, CONFIG_FILE, required=True)
+    if config.get("model_type") != "vit":
+        raise InputError(f"{source} must be a model of type 'vit', got {config.get('model_type')!r}; use a DINO's.")
+    reading = _document(source, READING_FILE, required=False)
+    for key, wanted in (("image_mean", PIXEL_MEAN), ("image_std", PIXEL_STD)):
+        if reading.get(key, list(wanted)) != list(wanted):
+            raise InputError(
+                f"{source} must read pictures with DINO's {key} {list(wanted)}, got {reading[key]}; use a DINO's."
+            )
+
+
+def _document(source: str, name: str, *, required: bool) -> dict:
+    """A JSON object of a folder or a hub repository; {} where it is neither there nor required."""
+    try:
+        with _quiet():
+            path = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    except OSError:
+        path = None
+    if path is None and required:
+        if Path(source).is_dir():
+            raise InputError(f"{source} must hold a {name}, which is not there; use a DINO's folder.")
+        raise InputError(
+            f"dino {source} must be a folder or a model of the hub, got one that is neither here nor within reach; "
+            "check the name and the connection, or use mini."
+        )
+    if path is None:
+        return {}
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise InputError(f"{name} of {source} must be a JSON object, got something else; restore it.")
+    return document
