@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from moca.cli_train import train
 from moca.errors import InputError
 from moca.version import __version__
 
@@ -88,7 +90,9 @@ def segment(
     weights: Annotated[str, typer.Option(help="trained, or random: the architecture alone.")] = "trained",
     steps_per_s: Annotated[float, typer.Option("--steps-per-second", help="Frames looked at per second.")] = 1.0,
     clusters: Annotated[int | None, typer.Option(help="k of the cosine k-means.")] = None,
-    sounding: Annotated[str | None, typer.Option(help="Which clusters sound: best, ratio or otsu.")] = None,
+    sounding: Annotated[str | None, typer.Option(help="What sounds: clusters best, ratio or otsu; or level.")] = None,
+    level: Annotated[float | None, typer.Option(help="Agreement from which a pixel sounds under level.")] = None,
+    refine: Annotated[bool | None, typer.Option(help="Snap masks to the picture's edges.")] = None,
     gate: Annotated[float | None, typer.Option(help="Smallest score at which a region sounds.")] = None,
     mirror: Annotated[bool | None, typer.Option(help="Also look at the mirrored frame; takes twice as long.")] = None,
     silence_dbfs: Annotated[float | None, typer.Option(help="Level below which a step is silent.")] = None,
@@ -108,7 +112,8 @@ def segment(
     from moca.outputs import OutputConfig
     from moca.segmenter import Segmenter
 
-    chosen = {"clusters": clusters, "sounding": sounding, "gate": gate, "mirror": mirror, "silence_dbfs": silence_dbfs}
+    chosen = {"clusters": clusters, "sounding": sounding, "level": level, "refine": refine}
+    chosen |= {"gate": gate, "mirror": mirror, "silence_dbfs": silence_dbfs}
     chosen = {name: value for name, value in chosen.items() if value is not None}
     config = OutputConfig(
         steps_per_s=steps_per_s,
@@ -168,6 +173,9 @@ def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
     return 0
 
 
+app.command()(train)
+
+
 @app.command()
 def evaluate(
     root: Annotated[Path, typer.Argument(help="AVSBench's folder, or a stage's.")],
@@ -190,7 +198,13 @@ def evaluate(
         raise InputError(f"method must be moca, got {method!r}.")
     clips = read_avsbench(root, subset=subset, split=split)
     segmenter = Segmenter.load(model, adapters=adapters or "default", device=device)
-    variants = {"frozen encoder": Segmenter.load(model, adapters=None, device=device)} if controls else {}
+    variants = {}
+    if controls:
+        frozen = Segmenter.load(model, adapters=None, device=device)
+        variants["frozen encoder"] = frozen
+        if segmenter.config.refine and not frozen.config.refine:  # what snapping alone is worth
+            snapped = replace(frozen.config, refine=True)
+            variants["frozen encoder, snapped"] = Segmenter(frozen.pipeline, config=snapped, device=frozen.device)
     with _progress() as progress:
         task = progress.add_task(f"{subset} {split}", total=None)
         result = run(

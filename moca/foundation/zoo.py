@@ -42,6 +42,20 @@ class Pipeline:
     fingerprints: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """A frozen encoder to train adapters for, and what the card of a run says of it.
+
+    encoder: frozen ImageBind. reference: how pipeline.json names it: "mini", "huge" or an absolute path. licence:
+    what may be done with the results. notice: what a user must know before believing them, or None.
+    """
+
+    encoder: ImageBind
+    reference: str
+    licence: str
+    notice: str | None = None
+
+
 def weights_home() -> Path:
     """Folder where fetched weights are kept: $MOCA_WEIGHTS, or moca-avs in the user's cache folder."""
     if os.environ.get("MOCA_WEIGHTS"):
@@ -84,7 +98,7 @@ def load_pipeline(
     if str(model) == "huge":
         return _huge_pipeline(adapters, device)
     card = _read_card(folder, str(model))
-    encoder = load_imagebind(_encoder_path(card, folder)).to(device)
+    encoder = _read_encoder(card, folder).to(device)
     chosen = adapters
     if adapters == "default":
         chosen = folder / card["adapters"] if card.get("adapters") else None
@@ -102,11 +116,34 @@ def load_pipeline(
     )
 
 
+def load_encoder(model: str | Path = "mini", *, device: str | torch.device = "cpu") -> Foundation:
+    """The frozen encoder of a model alone, to train adapters for; model: as in `load_pipeline`.
+
+    Raises InputError, in one line, for a model that is not there.
+    """
+    if str(model) == "huge":
+        path, entry = _huge_weights()
+        encoder = load_imagebind(path, ImageBindConfig.huge()).to(device)
+        return Foundation(encoder=encoder, reference="huge", licence=f"ImageBind: {entry['licence']}")
+    folder = bundled_weights() / "mini" if str(model) == "mini" else Path(model)
+    card = _read_card(folder, str(model))
+    named = card["encoder"] if folder != bundled_weights() / "mini" else "mini"
+    return Foundation(
+        encoder=_read_encoder(card, folder).to(device),
+        reference=named if named in MODELS else str((folder / named).resolve()),
+        licence=card["licence"],
+        notice=card.get("notice"),
+    )
+
+
 def _read_card(folder: Path, asked: str) -> dict:
     path = folder / "pipeline.json"
     if not path.is_file():
         known = ", ".join(MODELS)
-        raise InputError(f"model must be {known} or a folder with a pipeline.json, got {asked}; give one of them.")
+        raise InputError(
+            f"model must be {known} or a folder with a pipeline.json, got {asked}; give one of them, or make one with "
+            "moca train."
+        )
     try:
         card = json.loads(path.read_text())
     except ValueError as error:
@@ -119,10 +156,24 @@ def _read_card(folder: Path, asked: str) -> dict:
     return card
 
 
-def _encoder_path(card: dict, folder: Path) -> Path:
+def _read_encoder(card: dict, folder: Path) -> ImageBind:
+    if card["encoder"] == "huge":
+        return load_imagebind(_huge_weights()[0], ImageBindConfig.huge())
     if card["encoder"] == "mini":
-        return bundled_weights() / "mini" / "imagebind"
-    return folder / card["encoder"]
+        return load_imagebind(bundled_weights() / "mini" / "imagebind")
+    return load_imagebind(folder / card["encoder"])
+
+
+def _huge_weights() -> tuple[Path, dict]:
+    """Where ImageBind-Huge lies, and its entry in the manifest."""
+    entry = manifest()["imagebind-huge"]
+    path = weights_home() / entry["file"]
+    if not path.is_file():
+        raise InputError(
+            f"model huge needs {entry['file']} ({entry['bytes'] / 1e9:.1f} GB, licence {entry['licence']}) in "
+            f"{path.parent}, which has no such file; download it from {entry['url']}, or use --model mini."
+        )
+    return path, entry
 
 
 def _towers(
@@ -136,13 +187,18 @@ def _towers(
     return towers, prints, read_record(adapters).extra
 
 
+def default_blocks(depth: int) -> int:
+    """Adapted blocks of an image trunk of some depth: the paper's 6, or two thirds of a shallower one."""
+    return min(6, max(1, (2 * depth) // 3))
+
+
 def frozen_towers(encoder: ImageBind, *, placement: str = "last", blocks: int | None = None) -> AdaptedTowers:
     """Towers with fresh adapters, whose zero exit leaves the encoder exactly as it is.
 
-    blocks: number of adapted blocks; None takes the paper's 6, or two thirds of a shallower image trunk.
+    blocks: number of adapted blocks; None takes `default_blocks`.
     """
     image, audio = encoder.image_tower, encoder.audio_tower
-    count = min(6, max(1, (2 * image.depth) // 3)) if blocks is None else blocks
+    count = default_blocks(image.depth) if blocks is None else blocks
     plan = make_plan(placement, count, image.depth, audio.depth)
     bottleneck = 64 if image.width >= 512 else 32
     return AdaptedTowers(image, audio, plan, AdaAVConfig(bottleneck=bottleneck, latents=bottleneck // 2))
@@ -166,13 +222,7 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device) -> Pipel
 
 
 def _huge_pipeline(adapters: str | Path | None, device: str | torch.device) -> Pipeline:
-    entry = manifest()["imagebind-huge"]
-    path = weights_home() / entry["file"]
-    if not path.is_file():
-        raise InputError(
-            f"model huge needs {entry['file']} ({entry['bytes'] / 1e9:.1f} GB, licence {entry['licence']}) in "
-            f"{path.parent}, which has no such file; download it from {entry['url']}, or use --model mini."
-        )
+    path, entry = _huge_weights()
     encoder = load_imagebind(path, ImageBindConfig.huge()).to(device)
     towers, prints, extra = _towers(encoder, None if adapters == "default" else adapters, device)
     calibrated = "segment" in extra

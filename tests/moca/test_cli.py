@@ -108,7 +108,7 @@ def test_hostile_files_are_one_line(tmp_path, clip, kind, begins):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--sounding", "loud"], "sounding must be one of best, ratio, otsu, got 'loud'."),
+        (["--sounding", "loud"], "sounding must be one of best, ratio, otsu, level, got 'loud'."),
         (["--clusters", "0"], "clusters must be between 1 and 64, got 0; 4 suits most frames."),
         (
             ["--steps-per-second", "0"],
@@ -121,7 +121,8 @@ def test_hostile_files_are_one_line(tmp_path, clip, kind, begins):
         ),
         (
             ["--model", "tiny"],
-            "model must be mini, huge or a folder with a pipeline.json, got tiny; give one of them.",
+            "model must be mini, huge or a folder with a pipeline.json, got tiny; give one of them, or make one with "
+            "moca train.",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""Training: the data, and what learns from it."""
