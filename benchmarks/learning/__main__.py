@@ -1,0 +1,135 @@
+"""What makes adapters learn: train and score every row of the study, then write its tables.
+
+    python -m benchmarks.learning --class-encoder .cache/learning/class-token
+
+Each result is one file; what is there is not done again. Two processes share the work with --part 0/2 and --part
+1/2. `python -m benchmarks.learning.tables` writes docs/learning.md from the files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from adapters import count_trainable
+from benchmarks.learning.rows import ROWS, Row, for_encoder
+from benchmarks.learning.scoring import Looker, score, settle
+from benchmarks.learning.world import Sizes, World, draw_world
+from moca.files import write_text_whole
+from moca.foundation.checkpoints import load_imagebind
+from moca.foundation.dino import load_dino
+from moca.foundation.imagebind import ImageBind
+from moca.foundation.zoo import bundled_weights, frozen_towers
+from moca.mining import purity
+from moca.training.frozen import FrozenReader, sounding_rows
+from moca.training.labels import Labels
+from moca.training.loop import make_accelerator, train
+from moca.training.objective import Objective
+from moca.training.run import make_towers
+
+
+def jobs(seeds: list[int], only: list[str] | None) -> list[tuple[str, str, int]]:
+    """(encoder, row, seed): all seeds of the main rows, then the first seed of everything; frozen ones have none."""
+    found = [
+        (encoder, name, seed)
+        for seed in seeds
+        for name, row in ROWS.items()
+        for encoder in row.encoders
+        if (row.config or seed == seeds[0]) and not (only and name not in only)
+    ]
+    return sorted(found, key=lambda job: ROWS[job[1]].scored != "all")  # stable: nothing else changes its place
+
+
+def run(encoder: ImageBind, row: Row, world: World, work: Path, *, mirror: bool) -> dict:
+    """Train one row with one seed and score it."""
+    began, made, config = time.monotonic(), {}, row.config
+    if row.reading:
+        encoder.config = replace(encoder.config, reading=row.reading)
+    if config is None:
+        towers = frozen_towers(encoder)
+    else:
+        towers = make_towers(encoder, config)
+        objective = Objective(
+            encoder,
+            towers,
+            world.train,
+            config,
+            work / "prepared",
+            image_features=lambda frames: load_dino("mini").features(frames),
+        )
+        if row.ceiling:
+            objective.labels = with_true_masks(objective.labels, world.train_masks)
+        if objective.table is not None:
+            heard = [world.train_heard[row] for row in objective.rows]
+            made["purity"] = purity(objective.table.indices, heard)
+        folder = work / "runs" / str(time.time_ns())
+        history = train(objective, towers, config, folder, accelerator=make_accelerator("cpu"))
+        made["last"] = {name: history.recent(name) for name in history.columns if name != "step"}
+        made["config"] = config.to_dict()
+        made["trainable"] = count_trainable(towers)
+    made["train_s"] = round(time.monotonic() - began, 1)
+    rows = sounding_rows(world.train)
+    mean = FrozenReader(encoder).sounds(world.train, rows[:1_000]).mean(0)
+    looker = Looker(
+        encoder,
+        towers.eval(),
+        mean / np.linalg.norm(mean),
+        mirror=mirror,
+    )
+    settled = settle(looker, world.validation, gated=row.scored != "brief")
+    return {**made, "validation": settled.scores, "test": score(looker, settled, world, scored=row.scored)}
+
+
+def with_true_masks(labels: Labels, masks: np.ndarray) -> Labels:
+    """The labels of the frames' own sounds replaced by the share of each patch that really sounds."""
+    targets, side = labels.targets.copy(), labels.targets.shape[-1]
+    for place, row in enumerate(labels.rows):
+        share = cv2.resize((masks[row] > 0).astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+        targets[place, 0] = np.round(255 * share).astype(np.uint8)
+    weights = labels.weights.copy()
+    weights[:, 0] = 1
+    return replace(labels, targets=targets, weights=weights)
+
+
+def main() -> None:
+    """Do what is not done yet."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/learning"))
+    parser.add_argument("--class-encoder", type=Path, default=Path(".cache/learning/class-token"))
+    parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/learning"))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--rows", nargs="*", help="names of rows; all of them by default")
+    parser.add_argument("--encoders", nargs="*", default=["dense", "class"])
+    parser.add_argument("--part", default="0/1", help="i/n: this process does every n-th job, from i on")
+    parser.add_argument("--mirror", action="store_true", help="average every frame with its mirror image")
+    options = parser.parse_args()
+    part, parts = map(int, options.part.split("/"))
+    torch.manual_seed(0)
+    world = draw_world(options.cache, Sizes())
+    folders = {"dense": bundled_weights() / "mini" / "imagebind", "class": options.class_encoder}
+    for encoder, folder in folders.items():
+        write_text_whole(options.out / f"{encoder}.json", (folder / "training.json").read_text())
+    wanted = [job for job in jobs([int(seed) for seed in options.seeds.split(",")], options.rows)]
+    wanted = [job for job in wanted if job[0] in options.encoders]
+    for encoder, name, seed in wanted[part::parts]:
+        target = options.out / encoder / f"{name.replace(', ', ' - ')} - {seed}.json"
+        if target.is_file():
+            continue
+        row = for_encoder(ROWS[name], encoder, seed)
+        found = run(load_imagebind(folders[encoder]), row, world, options.work / encoder, mirror=options.mirror)
+        text = json.dumps({"encoder": encoder, "row": name, "seed": seed, **found}, indent=1) + "\n"
+        write_text_whole(target, text)
+        own = {kind: round(found["test"][kind]["own"]["iou"], 3) for kind in ("s4", "ms3")}
+        print(f"{encoder}: {name}, seed {seed}: {own}, {found['train_s']:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+"""From trained adapters to scores: every control on every clip, the gate, and the truth it is compared with.
+
+Controls, all with the gate open so that they show what the masks depend on:
+
+    own               the clip's own sound
+    swapped           another clip's sound everywhere
+    adapters swapped  another clip's sound in the adapters alone; the score compares with the own one
+    image only        digital silence in the adapters; a cosine read-out compares with the mean sound of training
+
+A fifth, muted, needs no figure: digital silence is below the level at which a step counts as silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from adapters import AdaptedTowers, adapters_off
+from benchmarks.learning.world import FALSE, SOUNDING, World
+from moca.foundation.imagebind import ImageBind
+from moca.metrics.segmentation import frame_iou
+from moca.segmenting import SegmentConfig, coarse_mask, level_dbfs, resize_maps, support
+from moca.training.calibrate import joint_gates
+from moca.training.frozen import FrozenReader
+from recipes.stage_pairs import Pairs
+
+CONTROLS = ("own", "swapped", "adapters swapped", "image only")
+BATCH = 50
+RULES = tuple(
+    [SegmentConfig(sounding=rule) for rule in ("ratio", "otsu")]
+    + [SegmentConfig(sounding="level", level=level) for level in np.arange(0.1, 0.65, 0.05).round(2).tolist()]
+)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Agreement (N, G, G) and patch features (N, G, G, E) of the clips of one kind under one control."""
+
+    agreement: np.ndarray
+    patches: np.ndarray
+
+
+class Looker:
+    """Reads clips with one model under every control; frozen parts run once."""
+
+    def __init__(
+        self,
+        encoder: ImageBind,
+        towers: AdaptedTowers,
+        mean_sound: np.ndarray,
+        *,
+        mirror: bool,
+    ) -> None:
+        self.encoder, self.towers, self.mirror = encoder, towers, mirror
+        self.reader = FrozenReader(encoder)
+        self.mean_sound = torch.from_numpy(mean_sound)
+
+    @torch.no_grad()
+    def look(self, pairs: Pairs, controls: tuple[str, ...]) -> dict[str, Maps]:
+        """Maps of all clips under the given controls."""
+        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {control: [] for control in controls}
+        other = np.roll(np.arange(len(pairs.frames)), 1)
+        for first in range(0, len(pairs.frames), BATCH):
+            rows = np.arange(first, min(first + BATCH, len(pairs.frames)))
+            pixels = self.reader.pixels(np.asarray(pairs.frames[rows]))
+            waves = {"own": pairs.sound(rows), "other": pairs.sound(other[rows])}
+            waves["none"] = np.zeros_like(waves["own"])
+            for control, maps in self._controls(pixels, waves, controls).items():
+                found[control].append(maps)
+        return {name: Maps(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items()}
+
+    @torch.no_grad()
+    def supports(self, pairs: Pairs, own: Maps) -> list[np.ndarray]:
+        """What the gates read, each (N,): support of the agreement, and with a read-out the frozen presence too."""
+        found = [np.array([support(frame) for frame in own.agreement])]
+        if self.towers.readout is not None:
+            presence = []
+            for first in range(0, len(pairs.frames), BATCH):
+                rows = np.arange(first, min(first + BATCH, len(pairs.frames)))
+                with torch.autocast("cpu", dtype=torch.bfloat16), adapters_off(self.towers):
+                    context = self.towers.hear(self.reader.mels(pairs.sound(rows)))
+                    prefix = self.towers.prefix(self.reader.pixels(np.asarray(pairs.frames[rows])))
+                    presence.append(self.encoder.presence(self.towers.suffix(prefix, context), context.tokens).float())
+            found.append(torch.cat(presence).numpy())
+        return found
+
+    def _controls(
+        self, pixels: Tensor, waves: dict[str, np.ndarray], controls: tuple[str, ...]
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        heard_by = {"own": "own", "swapped": "other", "adapters swapped": "other", "image only": "none"}
+        with torch.autocast("cpu", dtype=torch.bfloat16), sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
+            views = [self.towers.prefix(pixels)]
+            if self.mirror:
+                views.append(self.towers.prefix(pixels.flip(-1)))
+            needed = {heard_by[control] for control in controls} | {"own"}
+            contexts = {name: self.towers.hear(self.reader.mels(waves[name])) for name in sorted(needed)}
+            features = {
+                name: self._features(views, contexts[name]) for name in {heard_by[control] for control in controls}
+            }
+        directions = {name: self.encoder.audio_direction(context.tokens) for name, context in contexts.items()}
+        compared = {"own": "own", "swapped": "other", "adapters swapped": "own"}
+        result = {}
+        for control in controls:
+            patches = features[heard_by[control]]
+            if self.towers.readout is not None:
+                agreement = torch.sigmoid(self.towers.score(patches))
+            elif control == "image only":
+                agreement = patches @ self.mean_sound
+            else:
+                agreement = torch.einsum("bhwe,be->bhw", patches, directions[compared[control]].float())
+            result[control] = agreement.numpy(), patches.half().numpy()
+        return result
+
+    def _features(self, views: list[Tensor], context) -> Tensor:
+        side, total = self.reader.side, 0.0
+        for flipped, tokens in enumerate(views):
+            read = self.towers.suffix(tokens, context, reading=self.encoder.config.reading)
+            patches = self.encoder.project_image(read).float().unflatten(1, (side, side))
+            total = total + (patches.flip(2) if flipped else patches)
+        return torch.nn.functional.normalize(total, dim=-1)
+
+
+def masks_of(maps: Maps, pairs: Pairs, config: SegmentConfig) -> np.ndarray:
+    """(N, H, W) bool."""
+    return np.stack(
+        [
+            coarse_mask(patches.astype(np.float32), agreement, np.asarray(frame), config)[0]
+            for patches, agreement, frame in zip(maps.patches, maps.agreement, pairs.frames, strict=True)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What was decided on validation clips: the rule, and gates that keep 95% of them (one per kind of support)."""
+
+    rule: SegmentConfig
+    gates: list[float]
+    supports: list[np.ndarray]
+    scores: dict[str, float]
+
+
+def settle(looker: Looker, validation: dict[str, Pairs], *, gated: bool) -> Settled:
+    """The rule with the best mean of S4 and MS3 IoU on validation clips; every row of the study gets this choice.
+
+    gated: settle the gates too.
+    """
+    maps = {kind: looker.look(validation[kind], ("own",))["own"] for kind in SOUNDING}
+    scores = {
+        rule: {kind: _iou(masks_of(maps[kind], validation[kind], rule), validation[kind]) for kind in SOUNDING}
+        for rule in RULES
+    }
+    best = max(scores, key=lambda rule: sum(scores[rule].values()))
+    if not gated:
+        return Settled(best, [], [], scores[best])
+    parts = [looker.supports(validation[kind], maps[kind]) for kind in SOUNDING]
+    supports = [np.concatenate(both) for both in zip(*parts, strict=True)]
+    return Settled(best, joint_gates(supports), supports, scores[best])
+
+
+def score(looker: Looker, settled: Settled, world: World, *, scored: str) -> dict:
+    """Everything that is measured on the test clips."""
+    controls, rule = CONTROLS if scored == "all" else ("own", "adapters swapped"), settled.rule
+    result: dict = {"rule": {"sounding": rule.sounding, "clusters": rule.clusters, "level": rule.level}}
+    supports = []
+    for kind in SOUNDING:
+        pairs = world.test[kind]
+        truth = np.asarray(pairs.masks) > 0
+        seen = looker.look(pairs, controls)
+        found = {}
+        for control, maps in seen.items():
+            masks = masks_of(maps, pairs, rule)
+            ious = frame_iou(masks, truth)
+            found[control] = {
+                "iou": float(ious.mean()),
+                "error": float(ious.std() / len(ious) ** 0.5),
+                "area": float(masks.mean()),
+                "pointing": _pointing(maps, truth),
+            }
+        found["true area"] = float(truth.mean())
+        result[kind] = found
+        if scored == "brief":
+            continue
+        snapped = masks_of(seen["own"], pairs, replace(rule, refine=True))
+        found["own, snapped"] = {"iou": _iou(snapped, pairs), "area": float(snapped.mean())}
+        supports.append(looker.supports(pairs, seen["own"]))
+    if scored == "brief":
+        return result
+    sounding = [np.concatenate(both) for both in zip(*supports, strict=True)]
+    result["false"] = _false(looker, settled, world, sounding)
+    return result
+
+
+def _false(looker: Looker, settled: Settled, world: World, sounding: list[np.ndarray]) -> dict:
+    """Where nothing in the picture sounds: area behind the gates, share of open gates, and the gates' ROC."""
+    rule = settled.rule
+    kept = standing(sounding, settled.supports)
+    found: dict = {"gates": settled.gates, "recall": float(_open(sounding, settled.gates).mean())}
+    found["standing"] = kept.round(4).tolist()
+    for kind in FALSE:
+        pairs = world.test[kind]
+        maps = looker.look(pairs, ("own",))["own"]
+        loud = np.array([level_dbfs(pairs.sound(row)) >= rule.silence_dbfs for row in range(len(pairs.frames))])
+        supports = looker.supports(pairs, maps)
+        opened = _open(supports, settled.gates) & loud
+        stands = np.where(loud, standing(supports, settled.supports), -1.0)
+        found[kind] = {
+            "area": float((masks_of(maps, pairs, rule) & opened[:, None, None]).mean()),
+            "open": float(opened.mean()),
+            "auroc": _auroc(kept, stands),
+            "standing": stands.round(4).tolist(),
+        }
+    return found
+
+
+def standing(supports: list[np.ndarray], reference: list[np.ndarray]) -> np.ndarray:
+    """Share of reference clips that a clip surpasses in its weakest kind of support, (N,) in [0, 1]."""
+    shares = [
+        np.searchsorted(np.sort(sounding), values) / len(sounding)
+        for values, sounding in zip(supports, reference, strict=True)
+    ]
+    # Beyond the reference's best and worst clips the share alone would tie.
+    return np.min(shares, axis=0) + 1e-3 * supports[0]
+
+
+def _open(supports: list[np.ndarray], gates: list[float]) -> np.ndarray:
+    return np.all([values >= gate for values, gate in zip(supports, gates, strict=True)], axis=0)
+
+
+def _auroc(positive: np.ndarray, negative: np.ndarray) -> float:
+    """Chance that a sounding clip has more support than one in which nothing sounds."""
+    from sklearn.metrics import roc_auc_score
+
+    truth = np.concatenate([np.ones(len(positive)), np.zeros(len(negative))])
+    return float(roc_auc_score(truth, np.concatenate([positive, negative])))
+
+
+def _iou(masks: np.ndarray, pairs: Pairs) -> float:
+    return float(frame_iou(masks, np.asarray(pairs.masks) > 0).mean())
+
+
+def _pointing(maps: Maps, truth: np.ndarray) -> float:
+    """Share of clips whose highest agreement lies on a sounding pixel."""
+    size = truth.shape[1:]
+    peaks = [int(resize_maps(frame, size).argmax()) for frame in maps.agreement]
+    return float(np.mean([mask.ravel()[peak] for mask, peak in zip(truth, peaks, strict=True)]))
