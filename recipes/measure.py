@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from moca.media.video import Step
 from moca.metrics.segmentation import frame_iou
 from moca.segmenter import Segmenter
+from moca.training.calibrate import steps_of
 from recipes.stage_pairs import Pairs
 
 SILENT_KINDS = ("silent", "noise", "offscreen")
-
-
-def steps_of(pairs: Pairs, rows: np.ndarray, *, heard: np.ndarray | None = None) -> list[Step]:
-    """One step per row; heard: the rows whose sound is played instead."""
-    sources = rows if heard is None else heard
-    steps = []
-    for index, (row, source) in enumerate(zip(rows, sources, strict=True)):
-        steps.append(
-            Step(
-                index=index,
-                start_s=float(index),
-                end_s=index + 1.0,
-                frame_s=index + 0.5,
-                frame=np.asarray(pairs.frames[row]),
-                audio=pairs.sound(source),
-                sample_rate_hz=16_000,
-            )
-        )
-    return steps
 
 
 def measure(segmenter: Segmenter, pairs: Pairs, *, swapped: bool = False) -> dict[str, float]:

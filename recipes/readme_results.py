@@ -1,6 +1,6 @@
 """Write the README's figures from the files that commands wrote; nothing is typed in by hand.
 
-moca stage -o stage --s4 0,0,200 --ms3 0,0,200 --extras 50
+moca stage -o stage --s4 0,0,60 --ms3 0,0,60 --extras 20
 moca evaluate stage -o docs/results/s4 --subset s4
 moca evaluate stage -o docs/results/ms3 --subset ms3
 moca evaluate stage/silence -o docs/results/silence --no-controls      (and noise, offscreen)

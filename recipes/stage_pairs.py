@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from rich.progress import track
@@ -43,6 +44,8 @@ class Pairs:
 
     masks and kinds are the truth of the stage: evaluation reads them, training never does.
     """
+
+    sample_rate_hz: ClassVar[int] = 16_000
 
     frames: np.ndarray
     waves: np.ndarray

@@ -1,9 +1,12 @@
 """Train the mini ImageBind on Soundstage: InfoNCE between frames and their sound, no masks, no labels.
 
     python -m recipes.train_mini_imagebind -o weights/mini/imagebind
+    python -m recipes.train_mini_imagebind -o .cache/learning/class-token --pooling class
 
 Dense pooling: a frame and a sound are as similar as the soft maximum over patches of their cosine, so that
-the patches, not the class token, have to agree with the sound. Silent seconds are nobody's positive but stay
+the patches, not the class token, have to agree with the sound. Class pooling is ImageBind's own: the class
+token alone is compared with the sound. It hardly starts from scratch, so the mean of the patches helps it
+through the first part of the run. Silent seconds are nobody's positive but stay
 in every frame's negatives. Steps already done are not done again: the run goes on from its last checkpoint.
 """
 
@@ -14,7 +17,7 @@ import json
 import math
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +55,14 @@ class EncoderRecipe:
     full_from: float = 0.9
     singles_until: float = 0.4
     start_scale: float = 14.0
+    pooling: str = "dense"
+    mean_until: float = 0.5
     seed: int = 0
 
 
-def contrast(model: ImageBind, patches: Tensor, audio: Tensor, sounding: Tensor, log_scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE over a batch, patches (B, N, E) and audio (B, E); silent rows only serve as negatives."""
-    logits = log_scale.exp().clamp(max=100) * model.pooled_similarity(patches, audio)
+def contrast(similarity: Tensor, sounding: Tensor, log_scale: Tensor) -> Tensor:
+    """Symmetric InfoNCE over a batch, similarity (B images, B sounds); silent rows only serve as negatives."""
+    logits = log_scale.exp().clamp(max=100) * similarity
     target = torch.arange(len(logits))
     to_audio = F.cross_entropy(logits, target, reduction="none")
     to_image = F.cross_entropy(logits.T, target, reduction="none")
@@ -135,15 +140,27 @@ def _step(model, log_scale, optimiser, schedule, batch, step: int, recipe: Encod
     generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
     # On CPUs the fused attention's backward pass takes longer than all the rest of the step together.
     with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", dtype=torch.bfloat16):
-        patches = model.embed_patches(pixels, keep=None if full else recipe.keep, generator=generator)
-        audio = model.audio_direction(model.embed_audio(mels))
-    loss = contrast(model, patches.float(), audio.float(), sounding, log_scale)
+        tokens = model.read_image(pixels, keep=None if full else recipe.keep, generator=generator)
+        audio = model.audio_direction(model.embed_audio(mels)).float()
+        helped = step < recipe.mean_until * recipe.steps
+        similarities = _similarities(model, tokens, audio, helped)
+    loss = torch.stack([contrast(similarity.float(), sounding, log_scale) for similarity in similarities]).mean()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimiser.step()
     schedule.step()
     return loss.item()
+
+
+def _similarities(model: ImageBind, tokens: Tensor, audio: Tensor, helped: bool) -> list[Tensor]:
+    """What is contrasted, each (B images, B sounds): by patches, or by class token and at first their mean."""
+    if model.config.pooling == "dense":
+        return [model.pooled_similarity(model.project_image(tokens).float(), audio)]
+    found = [model.class_direction(tokens) @ audio.T]
+    if helped:
+        found.append(F.normalize(model.project_image(tokens).mean(1), dim=-1) @ audio.T)
+    return found
 
 
 def _rate(step: int, recipe: EncoderRecipe) -> float:
@@ -181,11 +198,9 @@ def retrieval(model: ImageBind, pairs: Pairs, config: PairsConfig, *, count: int
     """Recall@1 and @5 of a frame's own sound among `count` single-object frames, and whether the class is right."""
     rows = np.flatnonzero(pairs.kinds == "single")[:count]
     waves = torch.from_numpy(pairs.sound(rows))
-    patches = torch.cat(
-        [model.embed_patches(part) for part in preprocess_frames(pairs.frames[rows], model.config.image_size).split(64)]
-    )
+    parts = preprocess_frames(pairs.frames[rows], model.config.image_size).split(64)
     audio = model.audio_direction(model.embed_audio(log_mel(waves, model.config.log_mel)))
-    similarity = model.pooled_similarity(patches, audio)
+    similarity = torch.cat([_similarities(model, model.read_image(part), audio, False)[0] for part in parts])
     rank = (similarity > similarity.diagonal()[:, None]).sum(1)
     heard = np.array([classes[0] for classes in heard_classes(config, rows)])
     return {
@@ -207,15 +222,17 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=EncoderRecipe.frames)
     parser.add_argument("--held-out", type=int, default=1_000)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument("--pooling", choices=("dense", "class"), default="dense")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    recipe = EncoderRecipe(steps=options.steps, frames=options.frames, seed=options.seed)
+    recipe = EncoderRecipe(steps=options.steps, frames=options.frames, pooling=options.pooling, seed=options.seed)
     options.work.mkdir(parents=True, exist_ok=True)
     mix = tuple(ENCODER_MIX.items())
     pairs = draw_pairs(
         PairsConfig(count=recipe.frames, split="encoder-train", seed=recipe.seed, mix=mix), options.cache
     )
-    model, losses, seconds = train(recipe, pairs, options.work, ImageBindConfig.mini())
+    config = replace(ImageBindConfig.mini(), pooling=recipe.pooling)
+    model, losses, seconds = train(recipe, pairs, options.work, config)
     held_out = PairsConfig(count=options.held_out, split="encoder-val", seed=recipe.seed, mix=mix)
     folded = fold_batchnorm(model)
     save_imagebind(options.out, folded, dtype=torch.float16)

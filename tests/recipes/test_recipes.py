@@ -60,12 +60,36 @@ def test_a_stopped_encoder_run_ends_where_an_unstopped_one_does(tmp_path, pairs,
     assert not torch.equal(other.modality_heads["audio"][2].weight, whole.modality_heads["audio"][2].weight)
 
 
+def test_class_pooling_contrasts_the_class_token_helped_by_the_mean_at_first(tmp_path, pairs, monkeypatch):
+    similarities, seen = train_mini_imagebind._similarities, []
+
+    def watched(model, tokens, audio, helped):
+        found = similarities(model, tokens, audio, helped)
+        direct = model.class_direction(tokens)
+        assert torch.equal(found[0], direct @ audio.T)
+        torch.testing.assert_close(direct.float().norm(dim=-1), torch.ones(8), atol=1e-2, rtol=0)
+        seen.append(len(found))
+        return found
+
+    monkeypatch.setattr(train_mini_imagebind, "_similarities", watched)
+    config = replace(train_mini_imagebind.ImageBindConfig.mini(), pooling="class")
+    recipe = train_mini_imagebind.EncoderRecipe(
+        frames=40, steps=4, batch=8, warmup=1, pooling="class", mean_until=0.5, full_from=0.0
+    )
+    model, losses, _ = train_mini_imagebind.train(recipe, pairs, tmp_path, config)
+    assert seen == [2, 2, 1, 1] and np.isfinite(losses).all()
+    pixels = train_mini_imagebind.preprocess_frames(pairs.frames[:3], config.image_size)
+    with torch.no_grad():  # what is contrasted is what the trained model embeds a picture as
+        torch.testing.assert_close(model.class_direction(model.read_image(pixels)), model.embed_image(pixels))
+
+
 def test_from_nothing_to_a_model_that_segments(tmp_path, monkeypatch):
     out, cache = tmp_path / "mini", str(tmp_path / "pairs")
     common = ["--cache", cache, "--frames", "96", "--held-out", "80", "--steps", "2", "--workers", "1"]
     monkeypatch.setattr(sys, "argv", ["x", "-o", str(out / "imagebind"), "--work", str(tmp_path / "work"), *common])
     train_mini_imagebind.main()
-    monkeypatch.setattr(sys, "argv", ["x", "-o", str(out), *common, "--seeds", "0,1"])
+    work = ["--work", str(tmp_path / "adapters-work")]
+    monkeypatch.setattr(sys, "argv", ["x", "-o", str(out), *work, *common, "--seeds", "0,1"])
     train_mini_adapters.main()
     segmenter = moca.Segmenter.load(out)
     assert segmenter.pipeline.adapted and -1 < segmenter.config.gate < 1
