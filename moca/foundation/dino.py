@@ -7,34 +7,23 @@ Source: Caron et al., Emerging Properties in Self-Supervised Vision Transformers
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from huggingface_hub.utils import logging as hub_logging
-from safetensors import SafetensorError
 from torch import Tensor
 from transformers import ViTModel
-from transformers.utils import cached_file, logging
 
-import moca.weights
 from moca.errors import InputError
 from moca.foundation import preprocessing
+from moca.foundation.pretrained import Kind, find_source, load_pretrained, read_config, read_document, save_pretrained
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
 PIXEL_STD = (0.229, 0.224, 0.225)
 TOKENS = ("patches", "class")
-COMPUTED_TYPES = (torch.float32, torch.bfloat16)
-STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
-EXAMPLE = "facebook/dino-vits8"
-WEIGHTS_FILE, CONFIG_FILE, READING_FILE = "model.safetensors", "config.json", "preprocessor_config.json"
+KIND = Kind(name="dino", types=("vit",), example="facebook/dino-vits8", spare=("pooler.",))
+READING_FILE = "preprocessor_config.json"
 
 
 class Dino:
@@ -116,44 +105,11 @@ def load_dino(
     image_size: see `Dino`. Only safetensors are read, so nothing stored in a file is ever executed. Raises
     InputError, in one line, for a model that is not there, is damaged, or is not a DINO.
     """
-    if dtype not in COMPUTED_TYPES:
-        raise InputError(f"dtype must be float32 or bfloat16, got {dtype}; choose one of them.")
-    source = _find(str(name))
-    _check(source)
-    rule = f"{source} must hold exactly the weights of its config.json in model.safetensors"
-    try:
-        # Fetched first, so that a download shows its progress and the silence below hides nothing.
-        cached_file(source, WEIGHTS_FILE, _raise_exceptions_for_missing_entries=False)
-        with _quiet():
-            model, report = ViTModel.from_pretrained(
-                source, add_pooling_layer=False, use_safetensors=True, dtype=dtype, output_loading_info=True
-            )
-    except OSError:
-        raise InputError(f"{rule}, which is not there (no other format is read); restore or convert it.") from None
-    except (SafetensorError, StrictDataclassError, RuntimeError, ValueError, TypeError, KeyError):
-        raise InputError(f"{rule}, got a damaged file, or one that does not fit it; restore it.") from None
-    for problem, keys in (("missing", report["missing_keys"]), ("unknown", report["unexpected_keys"])):
-        if names := sorted(key for key in keys if not key.startswith("pooler.")):
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise InputError(f"{rule}, got {problem} ones: {names[0]}{more}; restore it.")
+    source = find_source(name, KIND)
+    read_config(source, KIND)
+    _check_reading(source)
+    model = load_pretrained(ViTModel, source, KIND, dtype=dtype, add_pooling_layer=False)
     return Dino(model.to(device), image_size=image_size)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No bars, no reports and no retries on the screen: what matters is raised."""
-    loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()
-    before = [each.get_verbosity() for each in loggings]
-    for each in loggings:
-        each.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for each, verbosity in zip(loggings, before, strict=True):
-            each.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def save_dino(folder: str | Path, model: ViTModel, *, dtype: torch.dtype = torch.float32) -> None:
@@ -162,14 +118,6 @@ def save_dino(folder: str | Path, model: ViTModel, *, dtype: torch.dtype = torch
     dtype: how weights are stored; float16 halves the file and is computed in float32 once loaded. All files
     are complete before any of them replaces an older one.
     """
-    if dtype not in STORED_TYPES:
-        raise InputError(f"dtype must be float32, float16 or bfloat16, got {dtype}; choose one of them.")
-    for name, tensor in model.state_dict().items():
-        if not tensor.to(dtype).isfinite().all():
-            raise InputError(
-                f"{name} must be finite in {str(dtype).removeprefix('torch.')}, got values that are not; "
-                "store float32, or mend the training."
-            )
     size = model.config.image_size
     reading = {
         "image_processor_type": "ViTImageProcessor",
@@ -182,61 +130,14 @@ def save_dino(folder: str | Path, model: ViTModel, *, dtype: torch.dtype = torch
         "image_mean": PIXEL_MEAN,
         "image_std": PIXEL_STD,
     }
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".partial-") as temporary:
-        with _quiet():
-            deepcopy(model).to("cpu", dtype).save_pretrained(temporary)
-        (Path(temporary) / READING_FILE).write_text(json.dumps(reading, indent=2) + "\n")
-        for name in (WEIGHTS_FILE, CONFIG_FILE, READING_FILE):
-            os.replace(Path(temporary) / name, folder / name)
+    save_pretrained(folder, model, dtype=dtype, documents={READING_FILE: reading})
 
 
-def _find(name: str) -> str:
-    """The folder or the hub id that a name stands for."""
-    if name == "mini":
-        return str(Path(moca.weights.__file__).parent / "mini" / "dino")
-    if Path(name).is_dir() or (name.count("/") == 1 and not name.startswith((".", "/"))):
-        return name
-    raise InputError(
-        f"dino must be mini, a folder with a config.json or a hub id such as {EXAMPLE}, got {name}, which is none "
-        "of these; check the path."
-    )
-
-
-def _check(source: str) -> None:
-    """Refuse what is not there, is no ViT, or reads pictures in another way than DINO."""
-    config = _document(source, CONFIG_FILE, required=True)
-    if config.get("model_type") != "vit":
-        raise InputError(f"{source} must be a model of type 'vit', got {config.get('model_type')!r}; use a DINO's.")
-    reading = _document(source, READING_FILE, required=False)
+def _check_reading(source: str) -> None:
+    """Refuse a ViT that reads pictures in another way than DINO."""
+    reading = read_document(source, READING_FILE, KIND) or {}
     for key, wanted in (("image_mean", PIXEL_MEAN), ("image_std", PIXEL_STD)):
         if reading.get(key, list(wanted)) != list(wanted):
             raise InputError(
                 f"{source} must read pictures with DINO's {key} {list(wanted)}, got {reading[key]}; use a DINO's."
             )
-
-
-def _document(source: str, name: str, *, required: bool) -> dict:
-    """A JSON object of a folder or a hub repository; {} where it is neither there nor required."""
-    try:
-        with _quiet():
-            path = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
-    except OSError:
-        path = None
-    if path is None and required:
-        if Path(source).is_dir():
-            raise InputError(f"{source} must hold a {name}, which is not there; use a DINO's folder.")
-        raise InputError(
-            f"dino {source} must be a folder or a model of the hub, got one that is neither here nor within reach; "
-            "check the name and the connection, or use mini."
-        )
-    if path is None:
-        return {}
-    try:
-        document = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise InputError(f"{name} of {source} must be a JSON object, got something else; restore it.")
-    return document

@@ -13,7 +13,7 @@ from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPi
 from transformers.utils import logging
 
 from moca.errors import InputError
-from moca.foundation import dino
+from moca.foundation import pretrained
 from moca.foundation.dino import Dino, load_dino, preprocess_frames, save_dino
 
 TINY = ViTConfig(
@@ -262,7 +262,9 @@ def test_only_safetensors_are_read(vit, folder, tmp_path):
 def test_another_kind_of_model_is_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "dinov2"}))
-    assert refusal(load_dino, folder) == f"{folder} must be a model of type 'vit', got 'dinov2'; use a DINO's."
+    assert refusal(load_dino, folder) == (
+        f"{folder} must be a model of type 'vit', got 'dinov2'; use the folder of a dino, such as facebook/dino-vits8."
+    )
     (folder / "config.json").write_text("[1, 2")
     assert refusal(load_dino, folder) == (
         f"config.json of {folder} must be a JSON object, got something else; restore it."
@@ -289,14 +291,14 @@ def test_names_that_mean_nothing_are_refused(tmp_path):
         "which is none of these; check the path."
     )
     path.mkdir()
-    assert refusal(load_dino, path) == f"{path} must hold a config.json, which is not there; use a DINO's folder."
+    assert refusal(load_dino, path) == f"{path} must hold a config.json, which is not there; use the folder of a dino."
 
 
 def test_a_hub_out_of_reach_is_one_line(monkeypatch):
     def unreachable(*_, **__):
         raise OSError("We couldn't connect to 'https://huggingface.co'\nto load the files.")
 
-    monkeypatch.setattr(dino, "cached_file", unreachable)
+    monkeypatch.setattr(pretrained, "cached_file", unreachable)
     assert refusal(load_dino, "facebook/dino-vits8") == (
         "dino facebook/dino-vits8 must be a folder or a model of the hub, got one that is neither here nor within "
         "reach; check the name and the connection, or use mini."

@@ -1,0 +1,173 @@
+"""Models of `transformers` from a folder, the hub or the bundled mini zoo: found, checked, loaded, saved whole.
+
+A published model is a folder with `config.json` and `model.safetensors`. Nothing else is read as weights, so
+nothing stored in a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
+from transformers.utils import cached_file, logging
+
+import moca.weights
+from moca.errors import InputError
+
+COMPUTED_TYPES = (torch.float32, torch.bfloat16)
+STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of published model.
+
+    name: its role here and its folder in the mini zoo, such as "dino". types: values of model_type in config.json
+    that fit. example: a hub id. spare: beginnings of names of weights that a file may hold or lack, because they
+    are not used or are copies of others.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    example: str
+    spare: tuple[str, ...] = ()
+
+
+def find_source(name: str | Path, kind: Kind) -> str:
+    """The folder or the hub id that a name stands for: "mini", a folder, or an id such as "owner/model"."""
+    name = str(name)
+    if name == "mini":
+        return str(Path(moca.weights.__file__).parent / "mini" / kind.name)
+    if Path(name).is_dir() or (name.count("/") == 1 and not name.startswith((".", "/"))):
+        return name
+    raise InputError(
+        f"{kind.name} must be mini, a folder with a config.json or a hub id such as {kind.example}, got {name}, "
+        "which is none of these; check the path."
+    )
+
+
+def read_config(source: str, kind: Kind) -> dict:
+    """config.json of a source; InputError when it is not there or is another kind of model's."""
+    config = read_document(source, CONFIG_FILE, kind)
+    if config is None and Path(source).is_dir():
+        raise InputError(f"{source} must hold a {CONFIG_FILE}, which is not there; use the folder of a {kind.name}.")
+    if config is None:
+        raise InputError(
+            f"{kind.name} {source} must be a folder or a model of the hub, got one that is neither here nor within "
+            "reach; check the name and the connection, or use mini."
+        )
+    if config.get("model_type") not in kind.types:
+        wanted = " or ".join(repr(name) for name in kind.types)
+        raise InputError(
+            f"{source} must be a model of type {wanted}, got {config.get('model_type')!r}; use the folder of a "
+            f"{kind.name}, such as {kind.example}."
+        )
+    return config
+
+
+def read_document(source: str, name: str, kind: Kind) -> dict | None:
+    """A JSON object of a folder or a hub repository; None where it is not there or out of reach."""
+    try:
+        with quiet():
+            path = cached_file(source, name, _raise_exceptions_for_missing_entries=False)
+    except OSError:
+        path = None
+    if path is None:
+        return None
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise InputError(f"{name} of {source} must be a JSON object, got something else; restore it.")
+    return document
+
+
+def load_pretrained(
+    model_class: type[PreTrainedModel], source: str, kind: Kind, *, dtype: torch.dtype, **options: object
+) -> PreTrainedModel:
+    """The frozen model of a source in eval mode on the CPU; call `read_config` first.
+
+    dtype: float32 or bfloat16, what is computed in. options: passed on to `from_pretrained`. Raises InputError, in
+    one line, where the weights are not there, are damaged, or are not exactly those of the configuration.
+    """
+    if dtype not in COMPUTED_TYPES:
+        raise InputError(f"dtype must be float32 or bfloat16, got {dtype}; choose one of them.")
+    rule = f"{source} must hold exactly the weights of its {CONFIG_FILE} in {WEIGHTS_FILE}"
+    try:
+        # Fetched first, so that a download shows its progress and the silence below hides nothing.
+        cached_file(source, WEIGHTS_FILE, _raise_exceptions_for_missing_entries=False)
+        with quiet():
+            model, report = model_class.from_pretrained(
+                source, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
+            )
+    except OSError:
+        raise InputError(f"{rule}, which is not there (no other format is read); restore or convert it.") from None
+    except (SafetensorError, StrictDataclassError, RuntimeError, ValueError, TypeError, KeyError):
+        raise InputError(f"{rule}, got a damaged file, or one that does not fit it; restore it.") from None
+    for problem, keys in (("missing", report["missing_keys"]), ("unknown", report["unexpected_keys"])):
+        if names := sorted(key for key in keys if not key.startswith(kind.spare)):
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise InputError(f"{rule}, got {problem} ones: {names[0]}{more}; restore it.")
+    return model.eval().requires_grad_(False)
+
+
+def save_pretrained(
+    folder: str | Path,
+    model: PreTrainedModel,
+    *,
+    dtype: torch.dtype = torch.float32,
+    documents: dict[str, dict] | None = None,
+) -> None:
+    """Write a model into a folder, which is created, in the published format.
+
+    dtype: how weights are stored; float16 halves the file and is computed in float32 once loaded. documents: more
+    JSON files by name. All files are complete before any of them replaces an older one.
+    """
+    if dtype not in STORED_TYPES:
+        raise InputError(f"dtype must be float32, float16 or bfloat16, got {dtype}; choose one of them.")
+    for name, tensor in model.state_dict().items():
+        if not tensor.to(dtype).isfinite().all():
+            raise InputError(
+                f"{name} must be finite in {str(dtype).removeprefix('torch.')}, got values that are not; "
+                "store float32, or mend the training."
+            )
+    documents = documents or {}
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".partial-") as temporary:
+        with quiet():
+            deepcopy(model).to("cpu", dtype).save_pretrained(temporary)
+        for name, document in documents.items():
+            (Path(temporary) / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        for name in (WEIGHTS_FILE, CONFIG_FILE, *documents):
+            os.replace(Path(temporary) / name, folder / name)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars, no reports and no retries on the screen: what matters is raised."""
+    loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()
+    before = [each.get_verbosity() for each in loggings]
+    for each in loggings:
+        each.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for each, verbosity in zip(loggings, before, strict=True):
+            each.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
