@@ -41,7 +41,7 @@ def load_imagebind(path: str | Path, config: ImageBindConfig | None = None) -> I
             raise InputError(f"{path} was saved with another configuration than the one given; leave config out.")
         return _assemble(stored, _read_safetensors(path / WEIGHTS_FILE), path / WEIGHTS_FILE)
     config = config or ImageBindConfig.huge()
-    kept = {name: tensor for name, tensor in _read_checkpoint(path).items() if _modality(name) in MODALITIES}
+    kept = {name: tensor for name, tensor in read_checkpoint(path).items() if _modality(name) in MODALITIES}
     return _assemble(config, kept, path)
 
 
@@ -127,7 +127,7 @@ def _require_file(path: Path, what: str) -> None:
         raise InputError(f"{what} must be an existing file, got {path}, which is not there; check the path.")
 
 
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """All tensors of a `torch.save` file, memory-mapped."""
     _require_file(path, "the checkpoint")
     rule = f"{path} must be a PyTorch checkpoint that maps names to tensors"
