@@ -6,6 +6,7 @@ works from 16 x 16 upwards. Lines and letters grow with the shorter side, so tha
 
 from __future__ import annotations
 
+import colorsys
 import math
 import unicodedata
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from moca.results import StepResult
 Colour = tuple[int, int, int]
 
 MASK_COLOUR: Colour = (255, 32, 128)  # hardly any natural surface has it
+COARSE_COLOUR: Colour = (40, 150, 255)
 LEVEL_FLOOR_DBFS = -60.0  # the meter is empty here and full at 0
 _LEGIBLE_PX = 8  # letters smaller than this are left out
 _DASHES = str.maketrans({"−": "-", "–": "-", "—": "-"})
@@ -60,6 +62,37 @@ def paint_heat(frame: np.ndarray, heat: np.ndarray, *, alpha: float = 0.65) -> n
     levels = np.rint(np.clip(np.nan_to_num(heat), 0.0, 1.0) * 255.0).astype(np.uint8)
     colours = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     return cv2.addWeighted(_grey(frame), 1.0 - alpha, colours, alpha, 0.0)
+
+
+def paint_proposals(frame: np.ndarray, masks: Sequence[np.ndarray], matched: Sequence[int] = ()) -> np.ndarray:
+    """Outline every mask in a colour of its own over a grey frame; those that matched keep the frame's colours.
+
+    frame: (H, W, 3) uint8 RGB; masks: (H, W) bool each, best first; matched: indices, whose masks are also tinted and
+    lie over the others with an outline twice as wide. The better mask lies over the worse; empty ones are left out.
+    """
+    painted = cv2.convertScaleAbs(_grey(frame), alpha=0.7)
+    chosen = set(matched)
+    for at in sorted(range(len(masks)), key=lambda at: (at in chosen, -at)):
+        mask = masks[at]
+        _check(frame, mask, "mask")
+        if not mask.any():
+            continue
+        width = (2 if at in chosen else 1) * _line_px(frame)
+        window = _bounding_window(mask, margin=width + 1)
+        area, inside = painted[window], mask[window]
+        colour = np.array(proposal_colour(at), np.uint8)
+        if at in chosen:
+            tint = cv2.addWeighted(frame[window], 0.7, np.full_like(area, colour), 0.3, 0.0)
+            np.copyto(area, tint, where=inside[..., None])
+        edge, _ = _outline(inside.astype(np.uint8), width)
+        area[edge] = colour
+    return painted
+
+
+def proposal_colour(index: int) -> Colour:
+    """A bright colour for a proposal; neighbours in rank are far apart in hue."""
+    red, green, blue = colorsys.hsv_to_rgb(0.12 + index * 0.618034 % 1, 0.8, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def dim_outside(frame: np.ndarray, mask: np.ndarray, *, strength: float = 0.7) -> np.ndarray:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from moca.results import Segment, StepResult
+from moca.matched import MEASURES
+from moca.results import Proposals, Segment, StepResult
 from moca.rle import decode, encode
 
 if TYPE_CHECKING:
@@ -21,7 +22,11 @@ SEGMENTS_FORMAT = 1
 
 
 def step_record(result: StepResult) -> dict[str, Any]:
-    """One step as JSON values; the mask itself is the PNG it names, and the RLE of its segments."""
+    """One step as JSON values; the mask itself is the PNG it names, and the RLE of its segments.
+
+    Where proposals were made, coarse is the RLE of the mask they were compared with, and proposals their number and
+    which of them match, with the IoU each is expected to have (score) and what the rule measured (overlap).
+    """
     segments = [
         {"rle": encode(segment.mask), "score": round(segment.score, 6), "area": int(segment.mask.sum())}
         for segment in result.segments
@@ -37,7 +42,21 @@ def step_record(result: StepResult) -> dict[str, Any]:
         "level_dbfs": _finite(result.level_dbfs),
         "reason": result.reason,
         "segments": segments,
+        "coarse": None if result.coarse is None else encode(result.coarse),
+        "proposals": None if result.proposals is None else _proposals_record(result.proposals),
     }
+
+
+def _proposals_record(proposals: Proposals) -> dict[str, Any]:
+    matched = [
+        {
+            "index": at,
+            "score": round(float(proposals.scores[at]), 6),
+            "overlap": round(float(proposals.overlaps[at]), 6),
+        }
+        for at in proposals.matched
+    ]
+    return {"count": len(proposals), "matched": matched}
 
 
 def _finite(value: float) -> float | None:
@@ -62,7 +81,7 @@ class StoredSteps:
         return self.result
 
     def load(self, step: dict) -> StepResult:
-        """A step from its record; its heat map is coarse, and 0 where none was kept."""
+        """A step from its record; its heat map and proposals are coarse, and 0 and None where none were kept."""
         mask = cv2.imread(str(self.folder / step["mask"]), cv2.IMREAD_GRAYSCALE) > 0
         level, score = step["level_dbfs"], step["score"]
         segments = [Segment(mask=decode(segment["rle"]), score=segment["score"]) for segment in step["segments"]]
@@ -77,6 +96,22 @@ class StoredSteps:
             level_dbfs=float("-inf") if level is None else level,
             segments=tuple(segments),
             reason=step["reason"],
+            coarse=None if step.get("coarse") is None else decode(step["coarse"]),
+            proposals=self._proposals(step, mask.shape),
+        )
+
+    def _proposals(self, step: dict, size: tuple[int, int]) -> Proposals | None:
+        path = self.folder / "proposals" / Path(step["mask"]).with_suffix(".npz").name
+        if step.get("proposals") is None or not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as kept:
+            small = np.unpackbits(kept["masks"], axis=2, count=int(kept["width"]))
+            figures = {"scores": kept["scores"], "overlaps": kept["overlaps"]}
+        masks = [cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST) > 0 for mask in small]
+        return Proposals(
+            masks=np.stack(masks) if masks else np.zeros((0, *size), bool),
+            **figures,
+            matched=tuple(found["index"] for found in step["proposals"]["matched"]),
         )
 
     def _heat(self, step: dict, size: tuple[int, int]) -> np.ndarray:
@@ -106,12 +141,17 @@ def described(info: VideoInfo, segmenter: Segmenter) -> dict[str, str]:
         channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
         sound = f"{info.sample_rate_hz / 1000:g} kHz, {channels} (stream {info.audio_stream})"
     pipeline = segmenter.pipeline
+    proposals = "none"
+    if pipeline.proposer is not None:
+        config = pipeline.proposer.config
+        proposals = f"from {config.kind}, match where {MEASURES[config.rule]} is above {config.match:g}"
     return {
         "Size": f"{info.width} x {info.height} pixels",
         "Rate": rate,
         "Duration": "unknown" if info.duration_s is None else f"{info.duration_s:.1f} s",
         "Sound": sound,
         "Model": f"{pipeline.name}, {'with adapters' if pipeline.adapted else 'frozen encoder alone'}",
+        "Mask proposals": proposals,
         "Licence of the result": pipeline.licence,
     }
 

@@ -11,16 +11,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from moca.errors import InputError
 from moca.files import write_text_whole
-from moca.overlays import paint_heat, paint_mask
+from moca.overlays import COARSE_COLOUR, paint_heat, paint_mask, paint_proposals
 from moca.report_chart import StepRow
-from moca.report_page import Page, Picture, render_page
+from moca.report_gallery import Picture
+from moca.report_page import Page, render_page
 from moca.results import StepResult
 
 if TYPE_CHECKING:
@@ -144,16 +145,13 @@ def _row(result: StepResult) -> StepRow:
 
 
 def _picture(frame: np.ndarray, result: StepResult) -> Picture:
-    """Frame, heat map and mask as small JPEGs; shrunk first, so that outlines stay crisp."""
+    """Frame, heat map, mask and, where there are some, proposals as small JPEGs; shrunk first: outlines stay crisp."""
     height, width = frame.shape[:2]
     scale = min(1.0, THUMBNAIL_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     heat = cv2.resize(np.nan_to_num(result.heat).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    cover = cv2.resize(result.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    mask = cover >= 0.5
-    if not mask.any():
-        mask = cover > 0  # a few pixels of a large frame must not vanish
+    mask = _shrunk(result.mask, size)
     return Picture(
         width=size[0],
         height=size[1],
@@ -162,7 +160,30 @@ def _picture(frame: np.ndarray, result: StepResult) -> Picture:
         mask=_jpeg(paint_mask(small, mask)) if mask.any() else None,
         frame_s=float(result.frame_s),
         segments=len(result.segments),
+        **_stages(small, result),
     )
+
+
+def _stages(small: np.ndarray, result: StepResult) -> dict[str, Any]:
+    """The coarse mask and the proposals on a small frame, and what they come to; nothing where none were made."""
+    proposals = result.proposals
+    if result.coarse is None or proposals is None:
+        return {}
+    size = small.shape[1::-1]
+    masks = [_shrunk(mask, size) for mask in proposals.masks]
+    return {
+        "coarse": _jpeg(paint_mask(small, _shrunk(result.coarse, size), colour=COARSE_COLOUR)),
+        "proposals": _jpeg(paint_proposals(small, masks, proposals.matched)),
+        "proposed": len(proposals),
+        "matched": len(proposals.matched),
+    }
+
+
+def _shrunk(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A mask at another size (width, height); a few pixels of a large frame must not vanish."""
+    cover = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
+    small = cover >= 128
+    return small if small.any() else cover > 0
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from moca.overlays import format_level, format_time, meter_fill
+from moca.overlays import format_level, format_time
 from moca.report_chart import StepRow, draw_chart, escape
+from moca.report_gallery import Picture, data_url, draw_gallery
 from moca.report_style import STYLE
 from moca.version import __version__
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """The pictures of one step as JPEG bytes, width x height pixels; mask is None where it is empty."""
-
-    width: int
-    height: int
-    frame: bytes
-    heat: bytes
-    mask: bytes | None
-    frame_s: float
-    segments: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +47,7 @@ def render_page(page: Page) -> str:
     if page.rows:
         shown = {row.index for row, _ in page.pictures}
         parts += _chart(draw_chart(page.rows, shown))
-        parts += _gallery(page)
+        parts += draw_gallery(page.pictures, len(page.rows))
     parts += [
         *_table("Settings", page.settings),
         *_table("Versions", page.versions),
@@ -144,7 +131,7 @@ def _summary(page: Page) -> Iterator[str]:
 def _video(page: Page) -> str:
     source = _href(page.links["overlay"])
     poster = next((picture.mask for _, picture in page.pictures if picture.mask), None)
-    attribute = f' poster="{_data(poster)}"' if poster else ""
+    attribute = f' poster="{data_url(poster)}"' if poster else ""
     return (
         f'<figure class="video"><video src="{source}" controls preload="metadata"{attribute}>'
         f'<a href="{source}">Overlay video</a></video>'
@@ -161,46 +148,6 @@ def _chart(svg: str) -> Iterator[str]:
     yield f'<div class="scroll" tabindex="0" role="region" aria-label="Chart">{svg}</div></section>'
 
 
-def _gallery(page: Page) -> Iterator[str]:
-    shown, total = len(page.pictures), len(page.rows)
-    count = f"all {total}" if shown == total > 1 else f"{shown} of {total}, evenly spaced"
-    yield f'<section class="card"><h2>Steps <span class="count">{count if total > 1 else "1"}</span></h2>'
-    yield (
-        '<div class="row head" aria-hidden="true"><span></span><span>Frame</span>'
-        '<span>Heat <i class="ramp"></i> score per pixel, 0 to 1</span><span>Mask</span></div>'
-    )
-    for row, picture in page.pictures:
-        yield from _gallery_row(row, picture)
-    yield "</section>"
-
-
-def _gallery_row(row: StepRow, picture: Picture) -> Iterator[str]:
-    time = format_time(picture.frame_s)
-    score = "–" if math.isnan(row.score) else f"{row.score:.3f}".replace("-", "−")
-    level = format_level(row.level_dbfs).replace("-", "−")
-    fill = 100.0 * meter_fill(row.level_dbfs)
-    yield f'<article class="row" id="step-{row.index}"><div class="meta"><h3>{time}</h3>'
-    yield f'<span class="meter" aria-hidden="true"><i style="width:{fill:.0f}%"></i></span><dl>'
-    yield f"<dt>Step</dt><dd>{row.index}</dd><dt>Level</dt><dd>{level}</dd><dt>Score</dt><dd>{score}</dd>"
-    yield f"<dt>Area</dt><dd>{100.0 * row.area:.1f} %</dd>"
-    if picture.segments:
-        yield f"<dt>Segments</dt><dd>{picture.segments}</dd>"
-    yield "</dl></div>"
-    yield _image(picture.frame, picture, f"Frame at {time}")
-    yield _image(picture.heat, picture, f"Heat map at {time}: score per pixel")
-    if picture.mask is None:
-        ratio = f"aspect-ratio:{picture.width}/{picture.height}"
-        yield f'<div class="blank" style="{ratio}"><p><b>Empty mask</b>{escape(row.reason or "")}</p></div>'
-    else:
-        yield _image(picture.mask, picture, f"Mask at {time}: {100.0 * row.area:.1f} % of the frame is tinted")
-    yield "</article>"
-
-
-def _image(data: bytes, picture: Picture, alt: str) -> str:
-    size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<img src="{_data(data)}" {size} alt="{escape(alt)}">'
-
-
 def _table(title: str, values: Mapping[str, object]) -> Iterator[str]:
     if values:
         yield f'<details class="card"><summary>{title} <span class="count">{len(values)}</span></summary>'
@@ -208,10 +155,6 @@ def _table(title: str, values: Mapping[str, object]) -> Iterator[str]:
         for name, value in values.items():
             yield f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
         yield "</table></details>"
-
-
-def _data(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
 def _href(name: str) -> str:

@@ -76,6 +76,10 @@ figcaption { margin-top:8px; }
 .chart .hit { fill:var(--ink); fill-opacity:0; } .chart .hit:hover { fill-opacity:.09; }
 .row { display:grid; grid-template-columns:160px repeat(3, minmax(0, 1fr)); gap:14px; padding:16px 0;
   border-top:1px solid var(--edge); align-items:start; scroll-margin-top:12px; }
+.row.staged { grid-template-columns:150px repeat(5, minmax(0, 1fr)); gap:10px; }
+.staged figure { margin:0; } .staged figcaption { display:none; margin:3px 0 0; line-height:1.3; }
+.staged figure.last { grid-column:-2 / -1; } .staged figure.wide { grid-column:span 3; } .staged .ramp { display:none; }
+.staged .wide .blank { aspect-ratio:auto !important; }
 .row.head { padding:0 0 8px; border:0; color:var(--soft); font-size:.85rem; align-items:end; }
 .row:target { background:var(--sunk); outline:10px solid var(--sunk); border-radius:4px; }
 .row img, .blank { display:block; width:100%; height:auto; border-radius:8px; background:var(--sunk); }
@@ -102,7 +106,12 @@ footer { padding-top:4px; padding-bottom:44px; color:var(--soft); font-size:.85r
 @media (max-width: 860px) {
   header, main, footer { padding-left:14px; padding-right:14px; }
   .row { grid-template-columns:repeat(3, minmax(0, 1fr)); gap:8px; }
-  .row.head > :first-child { display:none; }
+  .row.head > :first-child, .row.head.staged { display:none; }
+  .row.staged { grid-template-columns:repeat(6, minmax(0, 1fr)); gap:8px; }
+  .staged figure, .staged figure.last { grid-column:span 2; }
+  .staged figure:nth-child(2), .staged figure:nth-child(3) { grid-column:span 3; }
+  .staged figcaption { display:block; font-size:.75rem; }
+  .staged figure.wide { grid-column:1 / -1; }
   .meta { grid-column:1 / -1; display:flex; flex-wrap:wrap; gap:4px 16px; align-items:baseline; }
   .meta .meter { width:80px; }
   .meta dl { display:flex; flex-wrap:wrap; gap:2px 6px; margin:0; } .meta dd { margin-right:8px; }

@@ -21,13 +21,31 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Proposals:
+    """Mask proposals of one step, best first, and which of them the coarse mask matches.
+
+    masks (N, H, W) bool; scores (N,) float32, the IoU each mask is expected to have with the object; overlaps (N,)
+    float64 in [0, 1], how well each fits the coarse mask; matched: indices of those that make the result, ascending.
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+    overlaps: np.ndarray
+    matched: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepResult:
     """Masks and scores of one step, at the frame's own resolution.
 
-    mask: (H, W) bool, union of the segments. heat: (H, W) float32 in [0, 1], the score per pixel that
-    evaluation thresholds. score: the gate's score in [-1, 1], higher when some region supports the sound; NaN
-    where it was not computed. level_dbfs: RMS level of the step's audio; -inf without audio. reason: why the
-    mask is empty, None when it is not.
+    mask: (H, W) bool, union of the segments, which may overlap where they are proposals. heat: (H, W) float32 in
+    [0, 1], the score per pixel that evaluation thresholds. score: the gate's score in [-1, 1], higher when some region
+    supports the sound; NaN where it was not computed. level_dbfs: RMS level of the step's audio; -inf without audio.
+    reason: why the mask is empty, None when it is not. coarse, proposals: the (H, W) bool mask that proposals were
+    compared with, and those; both None where none were made.
     """
 
     index: int
@@ -40,6 +58,8 @@ class StepResult:
     level_dbfs: float
     segments: tuple[Segment, ...] = ()
     reason: str | None = None
+    coarse: np.ndarray | None = None
+    proposals: Proposals | None = None
 
     @property
     def time_s(self) -> float:

@@ -18,10 +18,12 @@ from adapters import AudioContext, adapters_off
 from moca.errors import InputError
 from moca.foundation.preprocessing import preprocess_frames
 from moca.foundation.zoo import Pipeline, load_pipeline
+from moca.matched import match_step
 from moca.media.logmel import log_mel
 from moca.media.video import Step, read_steps
+from moca.proposals import ProposalConfig
 from moca.results import StepResult
-from moca.segmenting import SegmentConfig, coarse_mask, heat_map, level_dbfs, support
+from moca.segmenting import SegmentConfig, coarse_mask, heat_map, level_dbfs, resize_maps, support
 
 # Shorter than one analysis frame of the log-mel there is nothing to analyse.
 SHORTEST_AUDIO_S = 0.05
@@ -59,14 +61,24 @@ class Segmenter:
         weights: str = "trained",
         device: str = "auto",
         batch_steps: int = 8,
+        proposals: str | ProposalConfig | None = None,
+        rule: str | None = None,
+        match: float | None = None,
+        unmatched: str | None = None,
         **segment: Any,
     ) -> Segmenter:
         """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
 
-        device: "auto" takes a GPU when there is one. Further keywords replace fields of `SegmentConfig`.
+        device: "auto" takes a GPU when there is one. proposals: "none", "boxes" or "grid", or more settings of them;
+        rule, match, unmatched: the same fields of `ProposalConfig`; None takes the model's own. Further keywords
+        replace fields of `SegmentConfig`.
         """
         place = resolve_device(device)
-        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=place)
+        asked = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched}
+        asked = {name: value for name, value in asked.items() if value is not None}
+        if isinstance(proposals, ProposalConfig):
+            asked = {**proposals.used(), **asked, "kind": proposals.kind}
+        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=place, proposals=asked)
         config = replace(pipeline.segment, **segment)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=place)
 
@@ -79,6 +91,7 @@ class Segmenter:
             "fingerprints": dict(self.pipeline.fingerprints),
             "licence": self.pipeline.licence,
             "segment": asdict(self.config),
+            "proposals": (proposer.config if (proposer := self.pipeline.proposer) else ProposalConfig()).used(),
         }
 
     def segment(self, path: str | Path, **reading: Any) -> Iterator[StepResult]:
@@ -86,7 +99,10 @@ class Segmenter:
         yield from self.segment_steps(read_steps(path, **reading))
 
     def segment_steps(self, steps: Iterable[Step]) -> Iterator[StepResult]:
-        """Yield one result per step, in order; at most `batch_steps` frames are held at a time."""
+        """Yield one result per step, in order; at most `batch_steps` frames are held at a time.
+
+        Where the model makes mask proposals, those of one frame are held besides.
+        """
         iterator = iter(steps)
         while batch := list(islice(iterator, self.batch_steps)):
             yield from self._segment_batch(batch)
@@ -94,9 +110,29 @@ class Segmenter:
     def _segment_batch(self, steps: list[Step]) -> Iterator[StepResult]:
         reasons = [self._why_silent(step) for step in steps]
         heard = [step for step, reason in zip(steps, reasons, strict=True) if reason is None]
-        found = iter(self._looked_at(heard)) if heard else iter(())
+        found = self._hear(heard) if heard else iter(())
         for step, reason in zip(steps, reasons, strict=True):
-            yield self._empty(step, reason) if reason else self._decide(step, *next(found))
+            yield self._empty(step, reason) if reason else next(found)
+
+    def _hear(self, steps: list[Step]) -> Iterator[StepResult]:
+        """Results of steps that all have sound."""
+        looked = list(self._looked_at(steps))
+        results = (self._decide(step, *found) for step, found in zip(steps, looked, strict=True))
+        if self.pipeline.proposer is None:
+            return results
+        return self._match(steps, list(results), [agreement for _, agreement, _ in looked])
+
+    def _match(
+        self, steps: list[Step], results: list[StepResult], agreements: list[np.ndarray]
+    ) -> Iterator[StepResult]:
+        """Coarse results to those of the proposals that match; frames without a coarse mask are not looked at again."""
+        proposer = self.pipeline.proposer
+        proposed = proposer.each([step.frame for step, result in zip(steps, results, strict=True) if result.mask.any()])
+        for result, agreement in zip(results, agreements, strict=True):
+            if result.mask.any():
+                agreement = resize_maps(agreement, result.mask.shape)
+                result = match_step(result, next(proposed), agreement, proposer.config)
+            yield result
 
     @torch.no_grad()
     def _looked_at(self, steps: list[Step]) -> Iterator[tuple[np.ndarray, np.ndarray, float | None]]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from moca.errors import InputError
 from moca.records import StoredSteps, step_record
-from moca.results import StepResult
+from moca.results import Proposals, StepResult
 
 PARTIAL = ".moca-partial"
-HEAT_PX = 480  # longer side of a stored heat map; only the report's small pictures are made from it
+HEAT_PX = 480  # longer side of a stored heat map or proposal; only the report's small pictures are made from them
 
 
 class UnfinishedRun:
@@ -35,7 +35,7 @@ class UnfinishedRun:
             target.mkdir(parents=True, exist_ok=True)
             if not self._holds(text):
                 shutil.rmtree(self.folder, ignore_errors=True)
-                for name in ("masks", "heat"):
+                for name in ("masks", "heat", "proposals"):
                     (self.folder / name).mkdir(parents=True)
                 (self.folder / "settings.json").write_text(text)
         except OSError as error:
@@ -66,12 +66,14 @@ class UnfinishedRun:
         yield from (record for record, _ in kept)
 
     def add(self, result: StepResult) -> None:
-        """Write a step's mask and heat map, then the line that says it is finished."""
+        """Write a step's mask, heat map and proposals, then the line that says it is finished."""
         record = step_record(result)
         _write_png(self.folder / record["mask"], result.mask.astype(np.uint8) * 255)
         share = min(1.0, HEAT_PX / max(result.heat.shape))
         heat = cv2.resize(result.heat, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
         _write_png(self.folder / "heat" / Path(record["mask"]).name, np.round(heat * 255).astype(np.uint8))
+        if result.proposals is not None:
+            _write_proposals(self.folder / "proposals" / f"{result.index:06d}.npz", result.proposals, share)
         with self._lines.open("a") as stream:
             stream.write(json.dumps(record, allow_nan=False) + "\n")
         self.records.append(record)
@@ -94,3 +96,18 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
     if not ok:
         raise RuntimeError(f"the PNG encoder refused a picture of shape {picture.shape}")
     path.write_bytes(data.tobytes())
+
+
+def _write_proposals(path: Path, proposals: Proposals, share: float) -> None:
+    """Keep proposals at a share of their size, eight pixels a byte, with their figures."""
+    height, width = (max(1, round(side * share)) for side in proposals.masks.shape[1:])
+    small = np.zeros((len(proposals), height, width), bool)
+    for at, mask in enumerate(proposals.masks):
+        small[at] = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    np.savez_compressed(
+        path,
+        masks=np.packbits(small, axis=2),
+        width=width,
+        scores=proposals.scores,
+        overlaps=proposals.overlaps,
+    )

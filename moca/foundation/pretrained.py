@@ -62,7 +62,7 @@ def read_config(source: str, kind: Kind) -> dict:
     """config.json of a source; InputError when it is not there or is another kind of model's."""
     config = read_document(source, CONFIG_FILE, kind)
     if config is None and Path(source).is_dir():
-        raise InputError(f"{source} must hold a {CONFIG_FILE}, which is not there; use the folder of a {kind.name}.")
+        raise InputError(f"{source} must hold a {CONFIG_FILE}, which is not there; use a folder like that of {kind.example}.")
     if config is None:
         raise InputError(
             f"{kind.name} {source} must be a folder or a model of the hub, got one that is neither here nor within "
@@ -71,8 +71,8 @@ def read_config(source: str, kind: Kind) -> dict:
     if config.get("model_type") not in kind.types:
         wanted = " or ".join(repr(name) for name in kind.types)
         raise InputError(
-            f"{source} must be a model of type {wanted}, got {config.get('model_type')!r}; use the folder of a "
-            f"{kind.name}, such as {kind.example}."
+            f"{source} must be a model of type {wanted}, got {config.get('model_type')!r}; use one such as "
+            f"{kind.example}."
         )
     return config
 

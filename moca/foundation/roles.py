@@ -72,8 +72,11 @@ class AudioTagger(Protocol):
 class ObjectDetector(Protocol):
     """Boxes of whatever is an object, without words (OWLv2's objectness)."""
 
-    def detect(self, frames: Frames, *, threshold: float, limit: int) -> list[Boxes]:
-        """At most `limit` boxes a frame that score at least `threshold`, best first."""
+    def detect(self, frames: Frames, *, threshold: float, limit: int, nms_iou: float | None) -> list[Boxes]:
+        """At most `limit` boxes a frame that score at least `threshold`, best first.
+
+        Of two boxes that overlap by more than nms_iou the better one is kept; None keeps both.
+        """
 
 
 class WordDetector(Protocol):

@@ -256,5 +256,6 @@ def _write_model(out: Path, run: _Run, corpus: Corpus, report: Progress) -> None
         "frozen_segment": frozen,
         "licence": foundation.licence,
         "notice": foundation.notice,
+        **foundation.parts,
     }
     write_json(out / CARD, card)

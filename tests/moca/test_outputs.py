@@ -1,5 +1,6 @@
 import csv
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 
 from moca.batch import collect_videos, output_folders, segment_many
 from moca.errors import InputError
+from moca.foundation.roles import Masks
 from moca.media import probe, read_steps, write_video
 from moca.outputs import OutputConfig, segment_file
+from moca.proposals import ProposalConfig, Proposer
+from moca.records import SEGMENTS_FORMAT, StoredSteps, step_record
 from moca.rle import decode
 from moca.segmenter import Segmenter
-from moca.unfinished import PARTIAL
+from moca.unfinished import HEAT_PX, PARTIAL, UnfinishedRun
 
 RATE_HZ = 8
 
@@ -198,3 +202,90 @@ def test_refuses_an_impossible_rate(rate):
     with pytest.raises(InputError) as caught:
         OutputConfig(steps_per_s=rate)
     assert str(caught.value) == (f"steps per second must be above 0 and at most 100, got {rate}; the paper uses 1.")
+
+
+class Halves:
+    """A mask predictor whose masks are the left part of the frame, the right part and a corner."""
+
+    def encode(self, frames):
+        return [frame.shape[:2] for frame in frames]
+
+    def from_points(self, size, points, **settings):
+        masks = np.zeros((3, *size), bool)
+        masks[0, :, : size[1] // 3] = masks[1, :, size[1] // 3 :] = masks[2, :4, :4] = True
+        figures = np.array([0.9, 0.95, 0.99], np.float32)
+        return Masks(masks=masks, scores=figures, stability=np.ones(3, np.float32))
+
+
+@pytest.fixture
+def proposing(pipeline):
+    """A segmenter with three proposals a frame, any of which matches where it touches the coarse mask."""
+    config = ProposalConfig(kind="grid", points_per_side=1, rule="cover", match=0.0)
+    return Segmenter(replace(pipeline, proposer=Proposer(config, Halves())), batch_steps=2)
+
+
+def test_the_record_tells_the_coarse_mask_and_which_proposals_match(proposing, clip, tmp_path):
+    segment_file(proposing, clip, tmp_path / "out", OutputConfig())
+    document = json.loads((tmp_path / "out" / "segments.json").read_text())
+    assert document["format"] == SEGMENTS_FORMAT == 1
+    assert document["settings"]["proposals"]["kind"] == "grid"
+    loud, silent, _ = document["steps"]
+    assert silent["coarse"] is None and silent["proposals"] is None
+    (result, *_) = proposing.segment(clip)
+    np.testing.assert_array_equal(decode(loud["coarse"]), result.coarse)
+    assert loud["proposals"] == {
+        "count": 3,
+        "matched": [
+            {"index": at, "score": pytest.approx([0.99, 0.95, 0.9][at], abs=1e-5), "overlap": pytest.approx(overlap)}
+            for at, overlap in enumerate(result.proposals.overlaps)
+            if overlap > 0
+        ],
+    }
+    assert len(loud["segments"]) == len(loud["proposals"]["matched"]) > 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "masks", "overlay.mp4", "report.html", "segments.json",
+    ]  # fmt: skip
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Proposals: " in page and "from grid, match where covered share is above 0" in page
+
+
+def test_proposals_come_back_when_a_stopped_run_goes_on(proposing, clip, tmp_path):
+    results = list(proposing.segment(clip))
+    run = UnfinishedRun(tmp_path / "out", {"a": 1})
+    for result in results[:2]:
+        run.add(result)
+    again = UnfinishedRun(tmp_path / "out", {"a": 1})
+    first, second = again.finished_steps()
+    np.testing.assert_array_equal(first.coarse, results[0].coarse)
+    for name in ("masks", "scores", "overlaps", "matched"):  # small enough a frame to be kept as it is
+        np.testing.assert_array_equal(getattr(first.proposals, name), getattr(results[0].proposals, name))
+    assert second.coarse is None and second.proposals is None
+    assert step_record(first) == step_record(results[0]) == again.records[0]
+
+
+def test_large_proposals_are_kept_small_and_none_are_kept_as_none(proposing, make_step, tmp_path):
+    (result,) = proposing.segment_steps([make_step(size=(300, 1000))])
+    none = replace(result, index=1, proposals=replace(result.proposals, masks=result.proposals.masks[:0], matched=()))
+    run = UnfinishedRun(tmp_path / "out", {})
+    run.add(result)
+    run.add(none)
+    kept, empty = run.finished_steps()
+    assert kept.proposals.masks.shape == (3, 300, 1000) and empty.proposals.masks.shape == (0, 300, 1000)
+    assert np.load(run.folder / "proposals" / "000000.npz")["masks"].nbytes == 3 * 144 * HEAT_PX / 8
+    assert (kept.proposals.masks != result.proposals.masks).mean() < 0.01
+
+
+def test_records_written_before_there_were_proposals_can_be_read(segmenter, clip, tmp_path):
+    run = UnfinishedRun(tmp_path / "out", {})
+    (result, *_) = segmenter.segment(clip)
+    run.add(result)
+    old = {name: value for name, value in run.records[0].items() if name not in ("coarse", "proposals")}
+    read = StoredSteps(run.folder, [old]).at(0.0)
+    np.testing.assert_array_equal(read.mask, result.mask)
+    assert read.coarse is None and read.proposals is None
+
+
+def test_a_run_with_other_proposals_is_another_run(segmenter, proposing, clip, tmp_path):
+    segment_file(segmenter, clip, tmp_path / "out", OutputConfig())
+    with pytest.raises(InputError, match="holds a run of another video or with other settings"):
+        segment_file(proposing, clip, tmp_path / "out", OutputConfig())

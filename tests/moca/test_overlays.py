@@ -16,7 +16,9 @@ from moca.overlays import (
     meter_fill,
     paint_heat,
     paint_mask,
+    paint_proposals,
     paint_step,
+    proposal_colour,
 )
 from moca.results import StepResult
 
@@ -46,6 +48,7 @@ PAINTERS = {
     "heat": lambda frame: paint_heat(frame, disc(*frame.shape[:2]).astype(np.float32)),
     "dim": lambda frame: dim_outside(frame, disc(*frame.shape[:2])),
     "caption": lambda frame: caption(frame, ["first line", "a second, longer line of text"], meter=0.5),
+    "proposals": lambda frame: paint_proposals(frame, [disc(*frame.shape[:2]), ~disc(*frame.shape[:2])], [0]),
     "step": lambda frame: paint_step(frame, result(disc(*frame.shape[:2]))),
     "empty step": lambda frame: paint_step(frame, empty_result(*frame.shape[:2])),
 }
@@ -242,3 +245,35 @@ def test_refusals(call, message):
     with pytest.raises(InputError) as error:
         call()
     assert str(error.value) == message
+
+
+def test_proposals_are_told_apart_and_those_that_match_stand_out():
+    frame = noise(120, 160)
+    left, right = np.zeros((120, 160), bool), np.zeros((120, 160), bool)
+    left[20:100, 10:70], right[20:100, 90:150] = True, True
+    painted = paint_proposals(frame, [left, right], [1])
+    assert tuple(painted[20, 40]) == proposal_colour(0) != proposal_colour(1) == tuple(painted[20, 120])
+    grey = np.ptp(painted.astype(int), axis=-1)
+    assert grey[40:80, 30:50].max() == 0 and grey[:10].max() == 0  # not matched, and outside: no colour of the frame
+    assert grey[40:80, 110:130].mean() > 40
+    edges = [(painted == proposal_colour(at)).all(-1).sum() for at in (0, 1)]
+    assert edges[1] > 1.5 * edges[0]  # the matched one's outline is twice as wide
+
+
+def test_a_better_proposal_lies_over_a_worse_one_and_a_match_over_both():
+    frame, mask = noise(64, 64), disc(64, 64)
+    for matched, top in (((), 0), ((1,), 1)):
+        painted = paint_proposals(frame, [mask, mask.copy()], matched)
+        assert (painted == proposal_colour(top)).all(-1).any() and not (painted == proposal_colour(1 - top)).all(
+            -1
+        ).any()
+    assert len({proposal_colour(at) for at in range(40)}) == 40
+
+
+def test_no_proposals_leave_a_dim_grey_frame():
+    frame = noise(40, 60)
+    empty = paint_proposals(frame, [])
+    assert np.ptp(empty, axis=-1).max() == 0 and empty.mean() < frame.mean()
+    np.testing.assert_array_equal(paint_proposals(frame, [np.zeros((40, 60), bool)]), empty)
+    with pytest.raises(InputError, match="mask must have the frame's size"):
+        paint_proposals(frame, [np.zeros((4, 4), bool)])

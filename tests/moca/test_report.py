@@ -3,6 +3,7 @@
 import base64
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -14,7 +15,7 @@ import pytest
 from moca.errors import InputError
 from moca.report import THUMBNAIL_PX, ReportBuilder, summarise_reasons
 from moca.report_chart import MAX_COLUMNS, StepRow, draw_chart
-from moca.results import Segment, StepResult
+from moca.results import Proposals, Segment, StepResult
 
 HEIGHT, WIDTH = 24, 40
 VOID = {"meta", "img", "br", "link", "input"}
@@ -329,3 +330,53 @@ def test_chart_is_well_formed_and_inside_its_box(count, start_s):
         numbers = [float(number) for number in re.findall(r"-?\d+\.\d", path.get("d"))]
         assert min(numbers[0::2]) >= 0 and max(numbers[0::2]) <= width
         assert min(numbers[1::2]) >= 0 and max(numbers[1::2]) <= height
+
+
+def proposed(index, count=5, matched=(0, 3), *, empty=False):
+    """A step with proposals; the frame and the coarse mask are those of `step`."""
+    one, result = step(index, reason="no proposal matches the coarse mask: none was found" if empty else None)
+    _, coarse = step(index)
+    masks = np.zeros((count, HEIGHT, WIDTH), bool)
+    for at, mask in enumerate(masks):
+        mask[2 : 6 + 2 * at, 3 * at : 3 * at + 9] = True
+    proposals = Proposals(
+        masks=masks, scores=np.full(count, 0.9, np.float32), overlaps=np.full(count, 0.6), matched=matched
+    )
+    return one, replace(result, coarse=coarse.mask, proposals=proposals)
+
+
+def test_proposals_are_shown_between_the_coarse_mask_and_the_mask(tmp_path):
+    page = Reader(written(build([proposed(0)]), tmp_path))
+    assert [image["alt"].partition(" at ")[0] for image in page.all("img")] == [
+        "Frame", "Heat map", "Coarse mask", "Proposals", "Mask",
+    ]  # fmt: skip
+    assert len({image["src"] for image in page.all("img")}) == 5
+    assert "2 of 5" in page.text and "Proposals: 2 of 5 match" in page.text
+    assert len(page.all("figcaption")) == 5
+
+
+def test_without_proposals_the_page_is_as_it_was(tmp_path):
+    text = written(build([step(0)]), tmp_path)
+    page = Reader(text)
+    assert len(page.all("img")) == 3 and "Proposals" not in page.text and "Coarse" not in page.text
+    assert not page.all("figure") and 'class="row"' in text and 'class="row staged"' not in text
+
+
+def test_steps_without_proposals_keep_their_place_beside_those_with(tmp_path):
+    text = written(build([proposed(0), silent(1), step(2), proposed(3, 0, (), empty=True)]), tmp_path)
+    page = Reader(text)
+    assert len(page.all("article")) == text.count('class="row staged"') == 4
+    assert len(page.all("img")) == 5 + 2 + 3 + 4
+    assert [figure.get("class") for figure in page.all("figure") if figure] == ["wide", "last"]
+    assert "Proposals: 0 of 0 match" in page.text
+    assert "no proposal matches the coarse mask: none was found" in page.text
+
+
+def test_many_proposals_of_a_large_frame_stay_small(tmp_path):
+    generator = np.random.default_rng(0)
+    one, result = step(0, size=(540, 960))
+    masks = generator.random((40, 540, 960)) > 0.5
+    figures = np.ones(40)
+    proposals = Proposals(masks=masks, scores=figures, overlaps=figures, matched=(1,))
+    result = replace(result, coarse=result.mask, proposals=proposals)
+    assert len(written(build([(one, result)]), tmp_path)) < 600_000

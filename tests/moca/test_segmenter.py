@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from adapters import AdaptedTowers, adapters_off
+from moca.foundation.roles import Boxes, Masks
+from moca.proposals import ProposalConfig, Proposer
 from moca.segmenter import Segmenter
 from moca.segmenting import SegmentConfig, resize_maps, support
 
@@ -199,3 +201,82 @@ def test_an_empty_mask_has_a_reason(reading_out, make_step):
     config = dataclasses.replace(reading_out.segment, sounding="level", level=1.0, gate=-1.0, gate_frozen=-1.0)
     (result,) = Segmenter(reading_out, config=config).segment_steps([make_step()])
     assert not result.mask.any() and result.reason == "no region reaches the level 1.00" and not result.heat.any()
+
+
+class CoarseAgain:
+    """A mask predictor and detector in one, whose proposals are what it is told for each frame; notes what it saw."""
+
+    def __init__(self, *masks):
+        self.masks, self.seen = masks, []
+
+    def detect(self, frames, **settings):
+        self.seen.append(len(frames))
+        boxes = np.zeros((len(self.masks), 4), np.float32)
+        return [Boxes(xyxy=boxes, scores=np.ones(len(boxes), np.float32)) for _ in frames]
+
+    def encode(self, frames):
+        return list(frames)
+
+    def from_boxes(self, encoded, boxes):
+        scores = np.linspace(0.9, 0.5, len(boxes)).astype(np.float32)
+        return Masks(masks=np.stack(self.masks), scores=scores, stability=scores)
+
+
+@pytest.fixture
+def proposing(pipeline):
+    """Factory of the pipeline with a proposer that proposes the masks given, whatever the frame."""
+
+    def make(*masks, **config):
+        models = CoarseAgain(*masks)
+        config = ProposalConfig(kind="boxes", mask_nms_iou=1.0, **config)
+        return dataclasses.replace(pipeline, proposer=Proposer(config, models, models)), models
+
+    return make
+
+
+def test_proposals_are_asked_for_once_a_batch_and_only_where_something_sounds(proposing, make_step):
+    left = np.zeros((24, 40), bool)
+    left[:, :22] = True
+    found, models = proposing(left, ~left, rule="cover", match=0.2)
+    steps = [make_step(index, audio="silence" if index in (1, 4) else "tone") for index in range(7)]
+    results = list(Segmenter(found, batch_steps=5).segment_steps(steps))
+    assert models.seen == [3, 2]
+    plain = Segmenter(dataclasses.replace(found, proposer=None))
+    for result, coarse in zip(results, plain.segment_steps(steps), strict=True):
+        assert (result.coarse is None) == (result.index in (1, 4)) and result.reason == coarse.reason
+        if result.coarse is not None:
+            np.testing.assert_array_equal(result.coarse, coarse.mask)
+            wanted = [mask for mask in (left, ~left) if (coarse.mask & mask).sum() / mask.sum() > 0.2]
+            np.testing.assert_array_equal(result.mask, np.any(wanted, axis=0))
+            assert len(result.segments) == len(wanted) and result.score == pytest.approx(coarse.score, abs=1e-5)
+    assert any(not np.array_equal(result.mask, result.coarse) for result in results if result.coarse is not None)
+
+
+def test_no_step_with_a_coarse_mask_costs_nothing(proposing, make_step):
+    found, models = proposing(np.ones((24, 40), bool))
+    steps = [make_step(index) for index in range(3)]
+    closed = Segmenter(found, config=dataclasses.replace(found.segment, gate=1.0))
+    assert [result.proposals for result in closed.segment_steps(steps)] == [None] * 3
+    assert [result.proposals for result in Segmenter(found).segment_steps([make_step(audio=None)])] == [None]
+    assert sum(models.seen) == 0
+    assert all(result.proposals is not None for result in Segmenter(found).segment_steps(steps))
+    assert models.seen == [3]
+
+
+def test_a_segments_score_is_the_mean_agreement_in_it(proposing, make_step):
+    block = np.zeros((24, 40), bool)
+    block[3:20, 5:30] = True
+    found, _ = proposing(block, rule="cover", match=0.0)
+    segmenter, step = Segmenter(found), make_step()
+    (result,) = segmenter.segment_steps([step])
+    agreement = resize_maps(segmenter.features([step])[1][0], (24, 40))
+    (only,) = result.segments
+    assert only.score == pytest.approx(max(0, agreement[block].mean()), abs=1e-5)
+    np.testing.assert_array_equal(result.mask, block)
+
+
+def test_settings_tell_how_proposals_are_made(proposing, pipeline):
+    found, _ = proposing(np.ones((24, 40), bool), rule="cover", match=0.3)
+    settings = Segmenter(found).settings
+    assert settings["proposals"] == ProposalConfig(kind="boxes", mask_nms_iou=1.0, rule="cover", match=0.3).used()
+    assert settings != Segmenter(pipeline).settings and Segmenter(pipeline).settings["proposals"] == {"kind": "none"}

@@ -263,7 +263,7 @@ def test_another_kind_of_model_is_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "dinov2"}))
     assert refusal(load_dino, folder) == (
-        f"{folder} must be a model of type 'vit', got 'dinov2'; use the folder of a dino, such as facebook/dino-vits8."
+        f"{folder} must be a model of type 'vit', got 'dinov2'; use one such as facebook/dino-vits8."
     )
     (folder / "config.json").write_text("[1, 2")
     assert refusal(load_dino, folder) == (
@@ -291,7 +291,9 @@ def test_names_that_mean_nothing_are_refused(tmp_path):
         "which is none of these; check the path."
     )
     path.mkdir()
-    assert refusal(load_dino, path) == f"{path} must hold a config.json, which is not there; use the folder of a dino."
+    assert refusal(load_dino, path) == (
+        f"{path} must hold a config.json, which is not there; use a folder like that of facebook/dino-vits8."
+    )
 
 
 def test_a_hub_out_of_reach_is_one_line(monkeypatch):

@@ -299,8 +299,7 @@ def test_what_is_not_an_owlv2_is_refused(folder, tmp_path):
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "model_type": "owlvit"}))
     assert refusal(load_objects, folder) == (
-        f"{folder} must be a model of type 'owlv2', got 'owlvit'; use the folder of a objects, such as "
-        "google/owlv2-base-patch16-ensemble."
+        f"{folder} must be a model of type 'owlv2', got 'owlvit'; use one such as google/owlv2-base-patch16-ensemble."
     )
     path.unlink()
     assert "must hold a config.json, which is not there" in refusal(load_objects, folder)

@@ -332,8 +332,8 @@ def test_another_kind_of_model_is_refused(folder):
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "vit"}))
     assert refusal(load_sam, folder) == (
-        f"{folder} must be a model of type 'sam' or 'sam_hq' or 'sam2' or 'sam2_video', got 'vit'; use the folder of a "
-        "sam, such as facebook/sam-vit-base."
+        f"{folder} must be a model of type 'sam' or 'sam_hq' or 'sam2' or 'sam2_video', got 'vit'; use one such as "
+        "facebook/sam-vit-base."
     )
     (folder / "config.json").write_text(json.dumps({**config, "model_type": "sam_hq"}))
     assert refusal(load_sam, folder).startswith(f"{RULE.format(folder)}, got ")
@@ -369,7 +369,7 @@ def test_names_that_mean_nothing_are_refused(tmp_path):
         f"{tmp_path / 'none'}, which is none of these; check the path."
     )
     assert refusal(load_sam, tmp_path) == (
-        f"{tmp_path} must hold a config.json, which is not there; use the folder of a sam."
+        f"{tmp_path} must hold a config.json, which is not there; use a folder like that of facebook/sam-vit-base."
     )
 
 

@@ -8,7 +8,8 @@ from adapters import AdapterError, fingerprint, save_adapters
 from moca.errors import InputError
 from moca.foundation.checkpoints import save_imagebind
 from moca.foundation.imagebind import ImageBindConfig
-from moca.foundation.zoo import bundled_weights, frozen_towers, load_pipeline, manifest, weights_home
+from moca.foundation.manifest import bundled_weights
+from moca.foundation.zoo import frozen_towers, load_pipeline
 from moca.segmenting import SegmentConfig
 
 
@@ -80,18 +81,6 @@ def test_default_adapters_are_the_papers_six_on_huge():
     towers = frozen_towers(encoder)
     assert towers.plan.image_blocks == tuple(range(26, 32)) and towers.plan.audio_blocks == tuple(range(6, 12))
     assert sum(parameter.numel() for parameter in towers.parameters()) == 1_298_688
-
-
-def test_weights_home_can_be_moved(monkeypatch, tmp_path):
-    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path))
-    assert weights_home() == tmp_path
-    monkeypatch.delenv("MOCA_WEIGHTS")
-    assert weights_home().name == "moca-avs"
-
-
-def test_the_manifest_has_what_a_download_needs():
-    entry = manifest()["imagebind-huge"]
-    assert entry["bytes"] == 4_803_584_173 and len(entry["sha256"]) == 64 and entry["url"].startswith("https://")
 
 
 def test_the_bundled_model_is_whole(tmp_path):

@@ -269,8 +269,12 @@ def test_image_neighbours_by_a_dino_of_ones_own(videos, model, tmp_path):
 def test_a_card_names_the_encoder_wherever_it_came_from(videos, model, tmp_path, monkeypatch):
     assert load_encoder("mini").reference == "mini"
     assert load_encoder(model).reference == str(model / "encoder")
+    parts = {"masks": "sam", "objects": "owner/model", "proposals": {"kind": "none", "match": 0.3}}
+    described = json.loads((model / "pipeline.json").read_text())
+    (model / "pipeline.json").write_text(json.dumps({**described, **parts}))
     train_run(videos, tmp_path / "run", CONFIG, model=model, device="cpu")
     again = load_encoder(tmp_path / "run")
+    assert again.parts == {**parts, "masks": str(model / "sam")}
     assert (again.reference, again.licence, again.notice) == (str(model / "encoder"), "Apache-2.0", "It is random.")
     card = json.loads((tmp_path / "run" / "pipeline.json").read_text())
     (tmp_path / "run" / "pipeline.json").write_text(json.dumps({**card, "encoder": "mini"}))
