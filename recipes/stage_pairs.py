@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -72,7 +73,8 @@ def _draw(task: tuple[int, str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     )
 
 
-def _tasks(config: PairsConfig) -> list[tuple[int, str, int]]:
+def tasks_of(config: PairsConfig) -> list[tuple[int, str, int]]:
+    """(seed, kind, size) of every frame of a configuration."""
     split_key = int.from_bytes(config.split.encode(), "big") % (2**31)
     sequence = np.random.SeedSequence([config.seed, split_key])
     kinds, shares = zip(*config.mix, strict=True)
@@ -87,7 +89,7 @@ def draw_pairs(config: PairsConfig, cache: Path, *, workers: int = 2) -> Pairs:
     folder = cache / name
     marker = folder / "pairs.json"
     settings = json.dumps(asdict(config), sort_keys=True)
-    tasks = _tasks(config)
+    tasks = tasks_of(config)
     if not (marker.is_file() and marker.read_text() == settings):
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, tasks, config, workers)
@@ -102,7 +104,7 @@ def heard_classes(config: PairsConfig, rows: np.ndarray) -> list[tuple[str, ...]
     """Classes in the sound of some pairs, by drawing them again; for measuring, never for training."""
     from moca.stage import sample_frame
 
-    tasks = _tasks(config)
+    tasks = tasks_of(config)
     return [sample_frame(seed, kind, size=size).heard for seed, kind, size in (tasks[row] for row in rows)]
 
 
@@ -112,11 +114,16 @@ def _write(folder: Path, tasks: list[tuple[int, str, int]], config: PairsConfig,
     frames = new(folder / "frames.npy", "w+", np.uint8, (count, size, size, 3))
     waves = new(folder / "waves.npy", "w+", np.int16, (count, 16_000))
     masks = new(folder / "masks.npy", "w+", np.uint8, (count, size, size))
+    for row, (frame, wave, mask) in enumerate(drawn(_draw, tasks, workers, config.split)):
+        frames[row], waves[row], masks[row] = frame, wave, mask
+    for array in (frames, waves, masks):
+        array.flush()
+
+
+def drawn(draw: Callable, tasks: list[tuple[int, str, int]], workers: int, what: str) -> Iterator:
+    """draw(task) of every task in order, by some processes, with a bar."""
     # A forked child of a process that has used OpenCV's or torch's threads can wait forever for a lock.
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if workers > 1 else nullcontext()
     with pool:
-        results = pool.map(_draw, tasks, chunksize=64) if workers > 1 else map(_draw, tasks)
-        for row, (frame, wave, mask) in enumerate(track(results, f"drawing {config.split}", total=count)):
-            frames[row], waves[row], masks[row] = frame, wave, mask
-    for array in (frames, waves, masks):
-        array.flush()
+        results = pool.map(draw, tasks, chunksize=64) if workers > 1 else map(draw, tasks)
+        yield from track(results, f"drawing {what}", total=len(tasks))

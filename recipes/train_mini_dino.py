@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -39,9 +36,10 @@ from recipes.dino_loss import (
     teacher_targets,
     update_teacher,
 )
+from recipes.schedule import cosine, learning_rate, rows_of
 from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
+from recipes.starts import seeded, waves_of_places
 
-PLACE_SCALE = 0.3  # amplitude of the positions that training begins with
 TEST_SPLIT = "dino-test"  # encoder-val was looked at when the recipe was made
 RECORDED = ("loss", "sure", "used")
 
@@ -93,34 +91,14 @@ def mini_config() -> ViTConfig:
     )
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """The global generator, which new layers draw from, seeded; afterwards it is as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
 def random_vit(config: ViTConfig, seed: int) -> ViTModel:
     """An untrained ViT, ruled by the seed alone."""
     with seeded(seed):
         model = ViTModel(config, add_pooling_layer=False)
     with torch.no_grad():
-        model.embeddings.position_embeddings.copy_(waves_of_places(config))
+        side = config.image_size // config.patch_size
+        model.embeddings.position_embeddings.copy_(waves_of_places(config.hidden_size, side, side))
     return model
-
-
-def waves_of_places(config: ViTConfig) -> Tensor:
-    """Positions (1, 1 + G * G, D) to start from: sines and cosines of a patch's row and column, zero for the class.
-
-    Patches that touch start alike. As in MoCo v3, but learned on from there.
-    """
-    quarter, side = config.hidden_size // 4, config.image_size // config.patch_size
-    rates = 1.0 / 10_000 ** (torch.arange(quarter) / quarter)
-    angle = torch.arange(side)[:, None] * rates
-    wave = torch.cat([angle.sin(), angle.cos()], dim=1)
-    places = torch.cat([wave[:, None].expand(-1, side, -1), wave[None].expand(side, -1, -1)], dim=2)
-    return torch.cat([torch.zeros(1, config.hidden_size), PLACE_SCALE * places.flatten(0, 1)])[None]
 
 
 class Network(nn.Module):
@@ -209,28 +187,6 @@ class Training:
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.center, self.history, self.seconds = state["center"], state["history"], state["seconds"]
-
-
-def cosine(start: float, end: float, share: float) -> float:
-    """From start (share 0) to end (share 1) along half a cosine."""
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
-
-
-def learning_rate(step: int, recipe: DinoRecipe) -> float:
-    """Linear warm-up to lr, then a cosine down to a hundredth of it."""
-    if step < recipe.warmup:
-        return recipe.lr * (step + 1) / recipe.warmup
-    return cosine(recipe.lr, recipe.lr / 100, (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup))
-
-
-def rows_of(step: int, rows: np.ndarray, recipe: DinoRecipe) -> np.ndarray:
-    """Those of some rows that are a step's batch, sorted for reading from a file.
-
-    Every row is seen once per round, except for a last part that makes no batch.
-    """
-    rounds, place = divmod(step, len(rows) // recipe.batch)
-    order = np.random.default_rng([recipe.seed, rounds]).permutation(rows)
-    return np.sort(order[place * recipe.batch : (place + 1) * recipe.batch])
 
 
 def train(recipe: DinoRecipe, pairs: Pairs, out: Path, config: ViTConfig, *, save_every: int = 100) -> Training:

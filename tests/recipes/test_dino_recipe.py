@@ -26,7 +26,8 @@ from recipes.dino_loss import (
     update_teacher,
 )
 from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
-from recipes.train_mini_dino import DinoRecipe, Network, Training, cosine, learning_rate, rows_of, train
+from recipes.schedule import cosine, learning_rate, rows_of
+from recipes.train_mini_dino import DinoRecipe, Network, Training, train
 
 TINY = ViTConfig(
     hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8

@@ -1,0 +1,115 @@
+"""Train the mini Grounding DINO on Soundstage: boxes of what some words name.
+
+    python -m recipes.train_mini_grounding -o weights/mini/grounding
+
+Prompts hold all the classes, or some of them, in any order. The loss is Grounding DINO's own.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
+
+from moca.foundation.grounding import GroundingDino, preprocess_frames, save_grounding
+from moca.stage import CLASSES
+from recipes.stage_scenes import Scenes
+from recipes.starts import seeded, widened
+from recipes.train_mini_objects import mirrored_batch
+from recipes.twin_cards import finish_twin
+from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
+from recipes.twins_measured import measure_grounding
+from recipes.vocabulary import prompt_ids, small_tokenizer, vocabulary
+
+STEPS = 3_000
+SIDES = (160, 160)
+WHOLE_PROMPT = 0.5  # share of steps whose prompt holds every class
+
+
+def mini_config() -> GroundingDinoConfig:
+    """A Grounding DINO of about a million parameters for 160-pixel pictures and prompts of 64 word pieces."""
+    width = 64
+    return GroundingDinoConfig(
+        backbone_config=SwinConfig(
+            image_size=160,
+            patch_size=4,
+            embed_dim=32,
+            depths=[2, 2, 2],
+            num_heads=[2, 4, 8],
+            window_size=5,
+            drop_path_rate=0.0,
+            out_features=["stage2", "stage3"],
+        ),
+        text_config=BertConfig(
+            vocab_size=len(vocabulary()),
+            hidden_size=width,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=128,
+            max_position_embeddings=64,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        ),
+        d_model=width,
+        num_queries=20,
+        num_feature_levels=3,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_ffn_dim=256,
+        decoder_ffn_dim=256,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        max_text_len=64,
+        dropout=0.0,
+        fusion_droppath=0.0,
+        auxiliary_loss=True,
+    )
+
+
+class GroundingLoss:
+    """The loss of a batch of scenes with one prompt."""
+
+    def __init__(self, scenes: Scenes):
+        self.scenes = scenes
+
+    def __call__(self, model: nn.Module, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, dict]:
+        frames, truths = mirrored_batch(self.scenes, rows, rng)
+        count = len(CLASSES) if rng.random() < WHOLE_PROMPT else int(rng.integers(1, len(CLASSES)))
+        asked = rng.permutation(len(CLASSES))[:count]
+        place = np.full(len(CLASSES), -1)
+        place[asked] = np.arange(count)
+        labels = []
+        for boxes, classes in truths:
+            places = torch.from_numpy(place)[classes]
+            labels.append({"class_labels": places[places >= 0], "boxes": boxes[places >= 0]})
+        ids = torch.tensor([prompt_ids([CLASSES[number] for number in asked])]).expand(len(frames), -1)
+        found = model(pixel_values=preprocess_frames(frames, SIDES), input_ids=ids, labels=labels)
+        parts = {"class": found.loss_dict["loss_ce"].item(), "overlap": found.loss_dict["loss_giou"].item()}
+        return found.loss, parts
+
+
+def new_model(seed: int) -> GroundingDinoForObjectDetection:
+    """An untrained mini Grounding DINO."""
+    with seeded(seed):
+        return widened(GroundingDinoForObjectDetection(mini_config()))
+
+
+def main() -> None:
+    """Draw, train, save with a card."""
+    options = twin_parser(__doc__.splitlines()[0], "grounding", STEPS).parse_args()
+    recipe = TwinRecipe(steps=options.steps, scenes=options.scenes, seed=options.seed)
+    scenes = scenes_of("train", options)
+    model, loss_of = new_model(recipe.seed), GroundingLoss(scenes)
+    training = train_twin(model, loss_of, recipe, len(scenes), options.work, name="grounding")
+    kept = GroundingDino(training.averaged(), small_tokenizer())
+    measured = {split: measure_grounding(kept, scenes_of(split, options)) for split in ("val", "test")}
+
+    def save(folder, model, **how) -> None:
+        save_grounding(folder, model, small_tokenizer(), **how)
+
+    finish_twin(options.out, "grounding", save, training, measured)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Saving a supervised model of mini with its card, written from what was recorded and measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from recipes.cards import LICENCE, sha256, table
+from recipes.twins import SPLITS, Training
+
+LIMITS = (
+    "It knows only Soundstage's drawn classes. On real videos it means little; it exists to run, test and teach the "
+    "toolkit offline."
+)
+TOLD = {
+    "sam": {
+        "title": "Mini SAM",
+        "is": "A SAM that reads 160-pixel pictures in 20 x 20 patches, in `transformers`' own classes and "
+        "folder format",
+        "loader": 'moca.foundation.sam.load_sam("mini")',
+        "supervision": "the masks of all objects; prompts are their jittered boxes and points in them, no classes",
+        "loss": "focal (20) and Dice (1) of the mask, squared error of the IoU it expects; best of three for a point",
+        "script": "recipes.train_mini_sam",
+    },
+    "objects": {
+        "title": "Mini OWLv2",
+        "is": "An OWLv2 that reads 96-pixel pictures in 12 x 12 patches, in `transformers`' own classes and folder "
+        "format; its text tower is tiny and was never trained",
+        "loader": 'moca.foundation.objects.load_objects("mini")',
+        "supervision": "the boxes of all objects, no classes",
+        "loss": "L1 (5) and generalised IoU (2) of the boxes of the patches in an object's middle; objectness learns "
+        "the IoU of a patch's box",
+        "script": "recipes.train_mini_objects",
+    },
+    "grounding": {
+        "title": "Mini Grounding DINO",
+        "is": "A Grounding DINO with a small Swin and a one-layer BERT that knows the names of the classes, in "
+        "`transformers`' own classes and folder format",
+        "loader": 'moca.foundation.grounding.load_grounding("mini")',
+        "supervision": "the boxes and classes of all objects, asked for by name",
+        "loss": "Grounding DINO's own: focal for words, L1 and generalised IoU for boxes, after every decoder layer",
+        "script": "recipes.train_mini_grounding",
+    },
+    "tagger": {
+        "title": "Mini AST",
+        "is": "An AST that hears one second in 64 mel bins, in `transformers`' own classes and folder format",
+        "loader": 'moca.foundation.tagger.load_tagger("mini")',
+        "supervision": "the classes heard, off-screen ones included",
+        "loss": "binary cross-entropy; half of the sounds are mixed with another one, which adds its classes",
+        "script": "recipes.train_mini_tagger",
+    },
+}
+
+
+def finish_twin(
+    folder: Path, name: str, save: Callable[..., None], training: Training, measured: dict[str, dict[str, float]]
+) -> None:
+    """Save the averaged weights as float16 with training.json and README.md; measured: by split, "val" and "test"."""
+    model = training.averaged()
+    save(folder, model, dtype=torch.float16)
+    made = {
+        "name": name,
+        "recipe": asdict(training.recipe),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "minutes": round(training.seconds / 60, 1),
+        "last": training.recent(),
+        "splits": SPLITS,
+        "measured": measured,
+    }
+    (folder / "training.json").write_text(json.dumps(made, indent=1) + "\n")
+    write_twin_card(folder)
+    print((folder / "README.md").read_text())
+
+
+def write_twin_card(folder: Path) -> None:
+    """README.md of a model from its training.json."""
+    made = json.loads((folder / "training.json").read_text())
+    told, recipe, test = TOLD[made["name"]], made["recipe"], made["measured"]["test"]
+    facts = {
+        "data": f"{recipe['scenes']:,} drawn scenes, {recipe['steps'] * recipe['batch']:,} seen, half of them mirrored"
+        if made["name"] != "tagger"
+        else f"the sounds of {recipe['scenes']:,} drawn scenes, {recipe['steps'] * recipe['batch']:,} heard",
+        "supervision": told["supervision"],
+        "loss": told["loss"],
+        "optimiser": f"AdamW, {recipe['steps']:,} steps of {recipe['batch']}, lr {recipe['lr']}; the running average "
+        f"of the weights ({recipe['average']} a step) is kept",
+        "seed": recipe["seed"],
+        "minutes": f"{made['minutes']} on a CPU shared with other work",
+        "last loss": f"{made['last']['loss']:.3f}",
+        "weights": f"`model.safetensors`, float16, SHA-256 `{sha256(folder / 'model.safetensors')}`",
+        "licence": LICENCE,
+    }
+    rows = ["| measured | held out | validation |", "|---|---:|---:|"]
+    for key, value in test.items():
+        other = made["measured"]["val"][key]
+        rows.append(f"| {key} | {_shown(value)} | {_shown(other)} |")
+    lines = [
+        f"# {told['title']}",
+        "",
+        f"{told['is']}: `{told['loader']}`. {made['parameters']:,} parameters.",
+        "",
+        table(facts),
+        "",
+        f"Held out: {_scenes(test)} of the split `{made['splits']['test']}`, which nothing was chosen on; validation: "
+        f"`{made['splits']['val']}`.",
+        "",
+        *rows,
+        "",
+        f"Made by `python -m {told['script']}`. {LIMITS}",
+        "",
+    ]
+    (folder / "README.md").write_text("\n".join(lines))
+
+
+def _scenes(measured: dict[str, float]) -> str:
+    return f"{measured['sounds']:,} sounds" if "sounds" in measured else f"{measured['objects']:,} objects"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"

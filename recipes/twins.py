@@ -1,0 +1,169 @@
+"""Training the supervised models of mini: one loop, resumed where it stopped, and the average of its weights kept.
+
+Everything random follows from the seed and the step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import Progress, TextColumn
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from moca.errors import InputError
+from moca.files import written_whole
+from recipes.schedule import learning_rate, rows_of
+from recipes.stage_scenes import Scenes, draw_scenes, scenes_config
+
+SPLITS = {"train": "twin-train", "val": "twin-val", "test": "twin-test"}
+Loss = Callable[[nn.Module, np.ndarray, np.random.Generator], tuple[Tensor, dict[str, float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinRecipe:
+    """Everything the result depends on besides the model.
+
+    scenes: drawn to learn from. steps, batch: optimiser steps and scenes a step. lr, weight_decay, warmup, clip: AdamW
+    with warm-up, cosine decay to a hundredth, gradient norm clipped. average: of the weights that are kept, per
+    step. bf16: whether most of a step is computed in bfloat16. seed: of weights, order, prompts and world.
+    """
+
+    scenes: int = 24_000
+    steps: int = 2_000
+    batch: int = 16
+    lr: float = 1e-3
+    weight_decay: float = 0.02
+    warmup: int = 100
+    clip: float = 1.0
+    average: float = 0.998
+    bf16: bool = False
+    seed: int = 0
+
+
+@dataclass
+class Training:
+    """A model in training: its average, its optimiser, and what was recorded of every step done."""
+
+    model: nn.Module
+    recipe: TwinRecipe
+    history: dict[str, list[float]] = field(default_factory=dict)
+    done: int = 0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.average))
+        matrices = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
+        vectors = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
+        decay = self.recipe.weight_decay
+        self.optimiser = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
+        )
+
+    def step(self, loss_of: Loss, count: int) -> None:
+        """One step on a batch of `count` scenes' rows."""
+        recipe = self.recipe
+        rows = rows_of(self.done, np.arange(count), recipe)
+        rng = np.random.default_rng([recipe.seed, 7, self.done])
+        torch.manual_seed(recipe.seed * 1_000_003 + self.done)  # drop paths of the models themselves
+        mixed = torch.autocast("cpu", dtype=torch.bfloat16) if recipe.bf16 else nullcontext()
+        # On CPUs the fused attention's backward pass takes longer than all the rest of the step together.
+        with sdpa_kernel(SDPBackend.MATH), mixed:
+            loss, figures = loss_of(self.model, rows, rng)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.done, recipe)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        self.optimiser.step()
+        self.average.update_parameters(self.model)
+        for name, value in {"loss": loss.item(), **figures}.items():
+            self.history.setdefault(name, []).append(float(value))
+        self.done += 1
+
+    def save(self, path: Path) -> None:
+        """Write the whole state, so that `resume` goes on where it was."""
+        state = {
+            "recipe": json.dumps(asdict(self.recipe)),
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "history": self.history,
+            "done": self.done,
+            "seconds": self.seconds,
+        }
+        with written_whole(path) as temporary:
+            torch.save(state, temporary)
+
+    def resume(self, path: Path) -> None:
+        """Take over a saved state; InputError when it is another recipe's."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["recipe"] != json.dumps(asdict(self.recipe)):
+            raise InputError(f"{path} must be of the recipe that is run, got another recipe's; give another --work.")
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.history, self.done, self.seconds = state["history"], state["done"], state["seconds"]
+
+    def recent(self, steps: int = 100) -> dict[str, float]:
+        """Means of the last steps' figures."""
+        return {name: float(np.mean(values[-steps:])) for name, values in self.history.items()}
+
+    def averaged(self) -> nn.Module:
+        """The model that is kept, in eval mode."""
+        return self.average.module.eval()
+
+
+def train_twin(
+    model: nn.Module, loss_of: Loss, recipe: TwinRecipe, count: int, work: Path, *, name: str, save_every: int = 100
+) -> Training:
+    """Run a recipe on `count` scenes; loss_of(model, rows, generator) gives a step's loss and figures to record.
+
+    The state after every `save_every` steps, and at the end, lies in work/NAME.pt, and is gone on from.
+    """
+    training, checkpoint = Training(model.train(), recipe), work / f"{name}.pt"
+    work.mkdir(parents=True, exist_ok=True)
+    if checkpoint.is_file():
+        training.resume(checkpoint)
+    began = time.monotonic() - training.seconds
+    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[note]}")) as progress:
+        task = progress.add_task(name, total=recipe.steps, completed=training.done, note="")
+        while training.done < recipe.steps:
+            training.step(loss_of, count)
+            note = ", ".join(f"{key} {value:.3f}" for key, value in training.recent(50).items())
+            progress.update(task, advance=1, note=note)
+            if training.done % save_every == 0 or training.done == recipe.steps:
+                training.seconds = time.monotonic() - began
+                training.save(checkpoint)
+                if not progress.console.is_terminal:
+                    print(f"{name} {training.done}, {training.seconds:.0f} s: {note}", flush=True)
+    return training
+
+
+def twin_parser(words: str, folder: str, steps: int) -> argparse.ArgumentParser:
+    """Options that every script of a twin has."""
+    parser = argparse.ArgumentParser(description=words)
+    parser.add_argument("-o", "--out", type=Path, default=Path("weights/mini") / folder)
+    parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/twins"))
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--scenes", type=int, default=TwinRecipe.scenes)
+    parser.add_argument("--held-out", type=int, default=2_000)
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def scenes_of(split: str, options: argparse.Namespace) -> Scenes:
+    """The scenes of "train", "val" or "test" that a script was asked for."""
+    count = options.scenes if split == "train" else options.held_out
+    return draw_scenes(scenes_config(count, SPLITS[split], seed=options.seed), options.cache, workers=options.workers)
