@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moca.cli_train import train
+from moca.cli_weights import weights
 from moca.errors import InputError
 from moca.version import __version__
 
@@ -93,6 +94,12 @@ def segment(
     sounding: Annotated[str | None, typer.Option(help="What sounds: clusters best, ratio or otsu; or level.")] = None,
     level: Annotated[float | None, typer.Option(help="Agreement from which a pixel sounds under level.")] = None,
     refine: Annotated[bool | None, typer.Option(help="Snap masks to the picture's edges.")] = None,
+    proposals: Annotated[str | None, typer.Option(help="Mask proposals: none, boxes or grid.")] = None,
+    rule: Annotated[
+        str | None, typer.Option(help="What of a proposal and the coarse mask counts: iou or cover.")
+    ] = None,
+    match: Annotated[float | None, typer.Option(help="What the rule must exceed for a proposal to match.")] = None,
+    unmatched: Annotated[str | None, typer.Option(help="Where no proposal matches: coarse or empty.")] = None,
     gate: Annotated[float | None, typer.Option(help="Smallest score at which a region sounds.")] = None,
     mirror: Annotated[bool | None, typer.Option(help="Also look at the mirrored frame; takes twice as long.")] = None,
     silence_dbfs: Annotated[float | None, typer.Option(help="Level below which a step is silent.")] = None,
@@ -134,6 +141,10 @@ def segment(
         adapters=None if frozen else (adapters or "default"),
         weights=weights,
         device=device,
+        proposals=proposals,
+        rule=rule,
+        match=match,
+        unmatched=unmatched,
         **chosen,
     )
     notice = segmenter.pipeline.notice
@@ -174,6 +185,7 @@ def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
 
 
 app.command()(train)
+app.add_typer(weights, name="weights")
 
 
 @app.command()

@@ -26,7 +26,8 @@ from moca.files import write_text_whole
 from moca.foundation.checkpoints import load_imagebind
 from moca.foundation.dino import load_dino
 from moca.foundation.imagebind import ImageBind
-from moca.foundation.zoo import bundled_weights, frozen_towers
+from moca.foundation.manifest import bundled_weights
+from moca.foundation.zoo import frozen_towers
 from moca.mining import purity
 from moca.training.frozen import FrozenReader, sounding_rows
 from moca.training.labels import Labels

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
-import moca.weights
 from adapters import AdaAVConfig, AdaptedTowers, fingerprint, load_adapters, make_plan, read_record
 from moca.errors import InputError
 from moca.foundation.checkpoints import load_imagebind
 from moca.foundation.imagebind import ImageBind, ImageBindConfig, random_imagebind
+from moca.foundation.manifest import Entry, bundled_weights, find_entry, local_source
+from moca.foundation.parts import ENTRIES, Parts, described_parts, huge_parts, make_proposer, read_parts
+from moca.proposals import Proposer
 from moca.segmenting import SegmentConfig
 
 PIPELINE_FORMAT = 1
 MODELS = ("mini", "huge")
+OPEN_GATE = "The gate is not calibrated for this model: only silence closes it."
 UNCALIBRATED = SegmentConfig(gate=-1.0, heat_low=-1.0)  # the gate is open, the heat map shows every cosine
 
 
@@ -29,7 +32,8 @@ class Pipeline:
     name: as asked for. encoder: frozen ImageBind. towers: its towers with the adapters between the blocks.
     adapted: whether trained adapters were loaded (False: the frozen encoder alone). segment: settings, with
     the gate calibrated for this model. licence: what may be done with the results. notice: what a user must
-    know before believing them, or None. fingerprints: of the encoder and the adapters.
+    know before believing them, or None. fingerprints: of the encoder, the adapters and what makes mask proposals.
+    proposer: makes them, None where the coarse mask is the result.
     """
 
     name: str
@@ -40,6 +44,7 @@ class Pipeline:
     licence: str
     notice: str | None = None
     fingerprints: dict[str, str] = field(default_factory=dict)
+    proposer: Proposer | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,32 +52,16 @@ class Foundation:
     """A frozen encoder to train adapters for, and what the card of a run says of it.
 
     encoder: frozen ImageBind. reference: how pipeline.json names it: "mini", "huge" or an absolute path. licence:
-    what may be done with the results. notice: what a user must know before believing them, or None.
+    what may be done with the results. notice: what a user must know before believing them, or None. parts: further
+    entries of a card that refers to this one's models for mask proposals; none for "mini" and "huge", whose own
+    follow from the reference.
     """
 
     encoder: ImageBind
     reference: str
     licence: str
     notice: str | None = None
-
-
-def weights_home() -> Path:
-    """Folder where fetched weights are kept: $MOCA_WEIGHTS, or moca-avs in the user's cache folder."""
-    if os.environ.get("MOCA_WEIGHTS"):
-        return Path(os.environ["MOCA_WEIGHTS"])
-    import pooch
-
-    return Path(pooch.os_cache("moca-avs"))
-
-
-def manifest() -> dict[str, dict]:
-    """Weights that can be fetched: name -> role, file, url, bytes, sha256, licence, citation."""
-    return tomllib.loads((bundled_weights() / "manifest.toml").read_text())
-
-
-def bundled_weights() -> Path:
-    """Folder with the small weights that travel with the package."""
-    return Path(moca.weights.__file__).parent
+    parts: dict[str, Any] = field(default_factory=dict)
 
 
 def load_pipeline(
@@ -82,28 +71,33 @@ def load_pipeline(
     weights: str = "trained",
     seed: int = 0,
     device: str | torch.device = "cpu",
+    proposals: Mapping[str, Any] | None = None,
 ) -> Pipeline:
     """Build a pipeline.
 
     model: "mini" (bundled), "huge" (ImageBind-Huge, from weights_home()), or a folder with a pipeline.json.
     adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in that
     folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
+    proposals: fields of `ProposalConfig` that replace the model's own; random weights make none unless asked.
     Raises InputError, in one line, for a model that is not there or adapters of another encoder.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
-    folder = bundled_weights() / "mini" if str(model) == "mini" else Path(model)
+    asked = dict(proposals or {})
     if weights == "random":
-        return _random_pipeline(str(model), seed, device)
+        return _random_pipeline(str(model), seed, device, {"kind": "none", **asked})
     if str(model) == "huge":
-        return _huge_pipeline(adapters, device)
+        return _huge_pipeline(adapters, device, asked)
+    folder = _folder(model)
     card = _read_card(folder, str(model))
+    parts = _parts(card, folder, asked)
     encoder = _read_encoder(card, folder).to(device)
     chosen = adapters
     if adapters == "default":
         chosen = folder / card["adapters"] if card.get("adapters") else None
     towers, prints, extra = _towers(encoder, chosen, device)
     calibration = extra.get("segment") or card.get("frozen_segment", {})
+    proposer, proposer_prints = make_proposer(parts, device)
     return Pipeline(
         name=card["name"],
         encoder=encoder,
@@ -111,8 +105,9 @@ def load_pipeline(
         adapted=chosen is not None,
         segment=SegmentConfig(**calibration),
         licence=card["licence"],
-        notice=card.get("notice"),
-        fingerprints=prints,
+        notice=_together(card.get("notice"), parts.notice),
+        fingerprints=prints | proposer_prints,
+        proposer=proposer,
     )
 
 
@@ -124,16 +119,37 @@ def load_encoder(model: str | Path = "mini", *, device: str | torch.device = "cp
     if str(model) == "huge":
         path, entry = _huge_weights()
         encoder = load_imagebind(path, ImageBindConfig.huge()).to(device)
-        return Foundation(encoder=encoder, reference="huge", licence=f"ImageBind: {entry['licence']}")
-    folder = bundled_weights() / "mini" if str(model) == "mini" else Path(model)
+        return Foundation(encoder=encoder, reference="huge", licence=f"ImageBind: {entry.licence}")
+    folder = _folder(model)
     card = _read_card(folder, str(model))
-    named = card["encoder"] if folder != bundled_weights() / "mini" else "mini"
+    bundled = folder == _folder("mini")
+    named = "mini" if bundled else card["encoder"]
     return Foundation(
         encoder=_read_encoder(card, folder).to(device),
         reference=named if named in MODELS else str((folder / named).resolve()),
         licence=card["licence"],
         notice=card.get("notice"),
+        parts={} if bundled else described_parts(card, folder),
     )
+
+
+def _folder(model: str | Path) -> Path:
+    return bundled_weights() / "mini" if str(model) == "mini" else Path(model)
+
+
+def _parts(card: dict, folder: Path, asked: Mapping[str, Any]) -> Parts:
+    """What a model makes mask proposals with; an entry that its card lacks is that of the model named as its encoder,
+    as in the folder of a training run."""
+    if card["encoder"] == "huge" and not any(name in card for name in ENTRIES):
+        return huge_parts(asked)
+    if card["encoder"] == "mini":
+        home = _folder("mini")
+        card = {**described_parts(_read_card(home, "mini"), None), **card}
+    return read_parts(card, folder, asked)
+
+
+def _together(*notices: str | None) -> str | None:
+    return " ".join(notice for notice in notices if notice) or None
 
 
 def _read_card(folder: Path, asked: str) -> dict:
@@ -164,16 +180,15 @@ def _read_encoder(card: dict, folder: Path) -> ImageBind:
     return load_imagebind(folder / card["encoder"])
 
 
-def _huge_weights() -> tuple[Path, dict]:
+def _huge_weights() -> tuple[Path, Entry]:
     """Where ImageBind-Huge lies, and its entry in the manifest."""
-    entry = manifest()["imagebind-huge"]
-    path = weights_home() / entry["file"]
-    if not path.is_file():
+    entry = find_entry("imagebind-huge")
+    if not entry.place.exists():
         raise InputError(
-            f"model huge needs {entry['file']} ({entry['bytes'] / 1e9:.1f} GB, licence {entry['licence']}) in "
-            f"{path.parent}, which has no such file; download it from {entry['url']}, or use --model mini."
+            f"model huge needs {entry.file} ({entry.bytes / 1e9:.1f} GB, licence {entry.licence}) in "
+            f"{entry.place.parent}, which has no such file; run moca weights fetch {entry.name}, or use --model mini."
         )
-    return path, entry
+    return local_source(entry.name), entry
 
 
 def _towers(
@@ -204,9 +219,11 @@ def frozen_towers(encoder: ImageBind, *, placement: str = "last", blocks: int | 
     return AdaptedTowers(image, audio, plan, AdaAVConfig(bottleneck=bottleneck, latents=bottleneck // 2))
 
 
-def _random_pipeline(model: str, seed: int, device: str | torch.device) -> Pipeline:
+def _random_pipeline(model: str, seed: int, device: str | torch.device, asked: Mapping[str, Any]) -> Pipeline:
     if model not in MODELS:
         raise InputError(f"random weights are for {' and '.join(MODELS)}, got {model}.")
+    parts = huge_parts(asked) if model == "huge" else _parts(_read_card(_folder(model), model), _folder(model), asked)
+    proposer, proposer_prints = make_proposer(parts, device)
     config = ImageBindConfig.huge() if model == "huge" else ImageBindConfig.mini()
     encoder = random_imagebind(config, seed=seed).to(device)
     return Pipeline(
@@ -217,22 +234,26 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device) -> Pipel
         segment=UNCALIBRATED,
         licence="none: untrained weights",
         notice="The weights are random: the masks mean nothing.",
-        fingerprints={"encoder": fingerprint(encoder.state_dict())},
+        fingerprints={"encoder": fingerprint(encoder.state_dict()), **proposer_prints},
+        proposer=proposer,
     )
 
 
-def _huge_pipeline(adapters: str | Path | None, device: str | torch.device) -> Pipeline:
+def _huge_pipeline(adapters: str | Path | None, device: str | torch.device, asked: Mapping[str, Any]) -> Pipeline:
     path, entry = _huge_weights()
+    parts = huge_parts(asked)
     encoder = load_imagebind(path, ImageBindConfig.huge()).to(device)
     towers, prints, extra = _towers(encoder, None if adapters == "default" else adapters, device)
     calibrated = "segment" in extra
+    proposer, proposer_prints = make_proposer(parts, device)
     return Pipeline(
         name="huge",
         encoder=encoder,
         towers=towers,
         adapted=adapters not in (None, "default"),
         segment=SegmentConfig(**extra["segment"]) if calibrated else UNCALIBRATED,
-        licence=f"ImageBind: {entry['licence']}",
-        notice=None if calibrated else "The gate is not calibrated for this model: only silence closes it.",
-        fingerprints=prints,
+        licence=f"ImageBind: {entry.licence}",
+        notice=_together(None if calibrated else OPEN_GATE, parts.notice),
+        fingerprints=prints | proposer_prints,
+        proposer=proposer,
     )
