@@ -1,0 +1,138 @@
+"""What pixel matching, mask proposal matching and both are worth: twins of the paper's tables 2, 3 and 10.
+
+    python -m recipes.train_mini_adapters -o OTHER --seeds 0,1,2          # adapters of three seeds in its --work
+    python -m benchmarks.proposals --adapters WORK/seed-0 WORK/seed-1 WORK/seed-2
+
+Every result is a file in docs/results/proposals, and what is there is not done again; docs/proposals.md is written from
+them. "coarse" is what the features alone give, "snapped" the same cut along the picture's edges (GrabCut), as mini
+ships without proposals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.proposals.tables import THRESHOLDS, write_page
+from benchmarks.proposals.world import KINDS, Kept, draw_frames, kept_proposals
+from moca.files import write_text_whole
+from moca.matched import match_step
+from moca.metrics import AVSBenchScores
+from moca.proposals import RULES, ProposalConfig
+from moca.results import StepResult
+from moca.segmenter import Segmenter
+from moca.training.calibrate import steps_of
+from recipes.stage_pairs import Pairs
+
+SOURCES = {"boxes": ProposalConfig(kind="boxes"), "grid": ProposalConfig(kind="grid", points_per_side=16)}
+Coarse = list[StepResult]
+
+
+def coarse_results(segmenter: Segmenter, pairs: Pairs, *, swapped: bool = False) -> Coarse:
+    """Results without proposals of all frames; swapped: with the next frame's sound."""
+    rows = np.arange(len(pairs.frames))
+    return list(segmenter.segment_steps(steps_of(pairs, rows, heard=np.roll(rows, 1) if swapped else None)))
+
+
+def scored(results: Iterator[StepResult], pairs: Pairs) -> dict[str, float]:
+    """mIoU and AVSBench's F, every frame being a clip of its own."""
+    scores = AVSBenchScores(1)
+    for result, truth in zip(results, pairs.masks, strict=True):
+        scores.update(result.mask[None], result.heat[None], truth[None])
+    found = scores.compute()
+    return {"miou": found["miou_batch1"], "f": found["f_batch1"]}
+
+
+def matched(coarse: Coarse, kept: Kept, config: ProposalConfig) -> Iterator[StepResult]:
+    """Results with the proposals that match."""
+    for result, found in zip(coarse, kept, strict=True):
+        yield match_step(result, found, result.heat, config) if result.mask.any() else result
+
+
+def proposals_alone(coarse: Coarse, kept: Kept, *, best: bool) -> Iterator[StepResult]:
+    """Results that know nothing of the sound: the proposal that SAM is surest of, or all of them."""
+    for result, found in zip(coarse, kept, strict=True):
+        masks = found.masks[:1] if best else found.masks
+        union = masks.any(0) if len(masks) else np.zeros_like(result.mask)
+        yield replace(result, mask=union, heat=union.astype(np.float32), segments=(), reason=None)
+
+
+def rows_of(segmenter: Segmenter, pairs: Pairs, kept: dict[str, Kept]) -> dict[str, dict[str, float]]:
+    """Scores of one model on one kind of frames: coarse and snapped, alone and with every rule and threshold."""
+    found = {}
+    for name, refine in (("coarse", False), ("snapped", True)):
+        looking = Segmenter(segmenter.pipeline, config=replace(segmenter.config, refine=refine), batch_steps=32)
+        coarse = coarse_results(looking, pairs)
+        found[name] = scored(iter(coarse), pairs)
+        other = coarse_results(looking, pairs, swapped=True)
+        found[f"{name}, swapped"] = scored(iter(other), pairs)
+        for source, rule in product(kept, RULES):
+            for threshold in THRESHOLDS:
+                config = replace(SOURCES[source], rule=rule, match=threshold)
+                found[f"{name} + {source}, {rule} {threshold}"] = scored(matched(coarse, kept[source], config), pairs)
+            config = replace(SOURCES[source], rule=rule)
+            empty = replace(config, unmatched="empty")
+            found[f"{name} + {source}, {rule} 0.5, empty"] = scored(matched(coarse, kept[source], empty), pairs)
+            key = f"{name} + {source}, {rule} 0.5, swapped"
+            found[key] = scored(matched(other, kept[source], config), pairs)
+        if not refine:
+            for source, best in product(kept, (True, False)):
+                words = "surest of" if best else "all"
+                found[f"{words} {source}, no sound"] = scored(proposals_alone(coarse, kept[source], best=best), pairs)
+    return found
+
+
+def best_proposals(kept: Kept, pairs: Pairs) -> float:
+    """mIoU of the best choice of proposals that knows the truth: those that lie mostly in it."""
+    config = ProposalConfig(kind="boxes", rule="cover", unmatched="empty")
+    blank = [
+        StepResult(
+            index=0, start_s=0, end_s=1, frame_s=0, mask=truth > 0, heat=truth.astype(np.float32), score=1, level_dbfs=0
+        )
+        for truth in np.asarray(pairs.masks)
+    ]
+    return scored(matched(blank, kept, config), pairs)["miou"]
+
+
+def main() -> None:
+    """Do what is not done yet, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--adapters", type=Path, nargs="*", default=[], help="folders, the first the shipped seed")
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/proposals"))
+    parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/proposals"))
+    parser.add_argument("--test", type=int, default=300, help="frames each of S4 and MS3; validation has half")
+    options = parser.parse_args()
+    models = {"frozen": None, **{f"seed {n}": folder for n, folder in enumerate(options.adapters or ["default"])}}
+    for split, count in (("val", options.test // 2), ("test", options.test)):
+        frames = draw_frames(options.cache, split, count)
+        kept: dict[str, dict[str, Kept]] = {kind: {} for kind in KINDS}
+        for source, config in SOURCES.items():
+            pipeline = Segmenter.load("mini", proposals=config).pipeline
+            for kind, pairs in frames.items():
+                place = options.work / f"{split}-{kind}-{source}"
+                kept[kind][source] = kept_proposals(pipeline.proposer, pairs, pipeline.fingerprints, place)
+        write_text_whole(
+            options.out / f"{split}-ceiling.json",
+            json.dumps({k: {s: best_proposals(kept[k][s], p) for s in SOURCES} for k, p in frames.items()}) + "\n",
+        )
+        for name, adapters in models.items():
+            target = options.out / f"{split}-{name.replace(' ', '-')}.json"
+            if target.is_file():
+                continue
+            segmenter = Segmenter.load("mini", adapters=adapters, proposals="none")
+            found = {kind: rows_of(segmenter, pairs, kept[kind]) for kind, pairs in frames.items()}
+            write_text_whole(target, json.dumps({"model": name, "frames": count, **found}, indent=1) + "\n")
+            told = {kind: round(found[kind]["snapped + boxes, cover 0.5"]["miou"], 3) for kind in KINDS}
+            print(f"{split}, {name}: {told}", flush=True)
+    write_page(options.out, Path("docs/proposals.md"))
+
+
+if __name__ == "__main__":
+    main()
