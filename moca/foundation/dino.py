@@ -100,8 +100,9 @@ def load_dino(
 ) -> Dino:
     """A frozen DINO.
 
-    name: "mini" (bundled), a folder in the published format, or a hub id such as "facebook/dino-vits8", which is
-    downloaded once. dtype: float32 or bfloat16, what is computed in; features are float32 either way.
+    name: "mini" (bundled), a name of `moca weights list`, a folder in the published format, or a hub id such as
+    "facebook/dino-vits8", which is downloaded once. dtype: float32 or bfloat16, what is computed in; features are
+    float32 either way.
     image_size: see `Dino`. Only safetensors are read, so nothing stored in a file is ever executed. Raises
     InputError, in one line, for a model that is not there, is damaged, or is not a DINO.
     """

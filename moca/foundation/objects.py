@@ -124,7 +124,7 @@ def load_objects(
 ) -> Owlv2Objects:
     """A frozen OWLv2.
 
-    name: "mini" (bundled), a folder in the published format, or a hub id such as
+    name: "mini" (bundled), a name of `moca weights list`, a folder in the published format, or a hub id such as
     "google/owlv2-base-patch16-ensemble", which is downloaded once. dtype: float32 or bfloat16, what is computed in.
     image_size: see `Owlv2Objects`. Only safetensors are read, so nothing stored in a file is ever executed; weights
     of the text tower may be missing. Raises InputError, in one line, for a model that is not there, is damaged, or is

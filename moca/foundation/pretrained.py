@@ -22,8 +22,8 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import cached_file, logging
 
-import moca.weights
 from moca.errors import InputError
+from moca.foundation.manifest import bundled_weights, local_source, read_manifest
 
 COMPUTED_TYPES = (torch.float32, torch.bfloat16)
 STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
@@ -46,15 +46,20 @@ class Kind:
 
 
 def find_source(name: str | Path, kind: Kind) -> str:
-    """The folder or the hub id that a name stands for: "mini", a folder, or an id such as "owner/model"."""
+    """Where the model lies that a name stands for, a path or a hub id such as "owner/model".
+
+    name: "mini", a name of the manifest whose weights were fetched, a folder or a hub id.
+    """
     name = str(name)
     if name == "mini":
-        return str(Path(moca.weights.__file__).parent / "mini" / kind.name)
+        return str(bundled_weights() / "mini" / kind.name)
+    if name in read_manifest():
+        return str(local_source(name))
     if Path(name).is_dir() or (name.count("/") == 1 and not name.startswith((".", "/"))):
         return name
     raise InputError(
-        f"{kind.name} must be mini, a folder with a config.json or a hub id such as {kind.example}, got {name}, "
-        "which is none of these; check the path."
+        f"{kind.name} must be mini, a name of moca weights list, a folder with a config.json or a hub id such as "
+        f"{kind.example}, got {name}, which is none of these; check the path."
     )
 
 
@@ -62,7 +67,9 @@ def read_config(source: str, kind: Kind) -> dict:
     """config.json of a source; InputError when it is not there or is another kind of model's."""
     config = read_document(source, CONFIG_FILE, kind)
     if config is None and Path(source).is_dir():
-        raise InputError(f"{source} must hold a {CONFIG_FILE}, which is not there; use a folder like that of {kind.example}.")
+        raise InputError(
+            f"{source} must hold a {CONFIG_FILE}, which is not there; use a folder like that of {kind.example}."
+        )
     if config is None:
         raise InputError(
             f"{kind.name} {source} must be a folder or a model of the hub, got one that is neither here nor within "

@@ -97,17 +97,19 @@ def load_sam(
 ) -> Sam | Sam2:
     """A frozen SAM, SAM-HQ or SAM 2, by what its configuration says.
 
-    name: "mini" (bundled), a folder in the published format, a hub id such as "facebook/sam-vit-base", which is
-    downloaded once, or an official checkpoint such as `sam_vit_b_01ec64.pth`. dtype: float32 or bfloat16, what images
+    name: "mini" (bundled), a name of `moca weights list` such as "sam-vit-base", a folder in the published format, a
+    hub id such as "facebook/sam-vit-base", which is downloaded once, or an official checkpoint such as
+    `sam_vit_b_01ec64.pth`. dtype: float32 or bfloat16, what images
     and masks are computed in; prompts are always encoded in float32. config: what an official checkpoint holds that is
     none of SAM-B, SAM-L and SAM-H. Nothing stored in a file is ever executed. Raises InputError, in one line, for a
     model that is not there, is damaged, or is not a SAM.
     """
-    if Path(name).suffix in OFFICIAL_SUFFIXES and not Path(name).is_dir():
-        return Sam(computed_in(load_official(name, config), dtype).to(device))
+    official = Path(name).suffix in OFFICIAL_SUFFIXES and not Path(name).is_dir()
+    source = str(name) if official else find_source(name, KIND)
+    if Path(source).suffix in OFFICIAL_SUFFIXES and not Path(source).is_dir():
+        return Sam(computed_in(load_official(source, config), dtype).to(device))
     if config is not None:
         raise InputError("config must be None unless name is an official .pth file, got a configuration; leave it out.")
-    source = find_source(name, KIND)
     role, model_class, kind = MODELS[read_config(source, replace(KIND, types=tuple(MODELS)))["model_type"]]
     reading = read_reading(source, kind, STORED_MEAN, STORED_STD)
     model = load_pretrained(model_class, source, kind, dtype=torch.float32)

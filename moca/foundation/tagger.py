@@ -91,7 +91,7 @@ def load_tagger(
 ) -> AstTagger:
     """A frozen AST.
 
-    name: "mini" (bundled), a folder in the published format, or a hub id such as
+    name: "mini" (bundled), a name of `moca weights list`, a folder in the published format, or a hub id such as
     "MIT/ast-finetuned-audioset-10-10-0.4593", which is downloaded once. dtype: float32 or bfloat16, what is computed
     in; probabilities are float32 either way. Only safetensors are read, so nothing stored in a file is ever executed.
     Raises InputError, in one line, for a model that is not there, is damaged, or is not an AST.

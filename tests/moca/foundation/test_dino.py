@@ -287,8 +287,8 @@ def test_a_vit_that_reads_pictures_otherwise_is_refused(folder):
 def test_names_that_mean_nothing_are_refused(tmp_path):
     path = tmp_path / "none"
     assert refusal(load_dino, path) == (
-        f"dino must be mini, a folder with a config.json or a hub id such as facebook/dino-vits8, got {path}, "
-        "which is none of these; check the path."
+        f"dino must be mini, a name of moca weights list, a folder with a config.json or a hub id such as "
+        f"facebook/dino-vits8, got {path}, which is none of these; check the path."
     )
     path.mkdir()
     assert refusal(load_dino, path) == (

@@ -504,7 +504,7 @@ def test_what_is_not_a_grounding_dino_is_refused(folder, tmp_path):
     )
     path.unlink()
     assert "must hold a config.json, which is not there" in refusal(load_grounding, folder)
-    assert refusal(load_grounding, tmp_path / "none").startswith("grounding must be mini, a folder with a config.json")
+    assert refusal(load_grounding, tmp_path / "none").startswith("grounding must be mini, a name of moca weights list")
 
 
 def test_narrow_frames_are_refused_where_the_model_has_too_few_places(model, detector):

@@ -303,7 +303,7 @@ def test_what_is_not_an_owlv2_is_refused(folder, tmp_path):
     )
     path.unlink()
     assert "must hold a config.json, which is not there" in refusal(load_objects, folder)
-    assert refusal(load_objects, tmp_path / "none").startswith("objects must be mini, a folder with a config.json")
+    assert refusal(load_objects, tmp_path / "none").startswith("objects must be mini, a name of moca weights list")
 
 
 def test_an_owlv2_that_reads_pictures_otherwise_is_refused(folder, frames):

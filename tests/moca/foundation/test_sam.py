@@ -365,8 +365,8 @@ def test_a_model_that_reads_pictures_otherwise_is_refused(folder):
 
 def test_names_that_mean_nothing_are_refused(tmp_path):
     assert refusal(load_sam, tmp_path / "none") == (
-        "sam must be mini, a folder with a config.json or a hub id such as facebook/sam-vit-base, got "
-        f"{tmp_path / 'none'}, which is none of these; check the path."
+        "sam must be mini, a name of moca weights list, a folder with a config.json or a hub id such as "
+        f"facebook/sam-vit-base, got {tmp_path / 'none'}, which is none of these; check the path."
     )
     assert refusal(load_sam, tmp_path) == (
         f"{tmp_path} must hold a config.json, which is not there; use a folder like that of facebook/sam-vit-base."
@@ -412,3 +412,8 @@ def test_the_bundled_model_finds_a_square():
     predictor = load_sam("mini")
     found = predictor.from_boxes(predictor.encode([frame])[0], [[50, 30, 110, 90]])
     assert found.masks.shape == (1, 120, 160) and found.masks[0, 30:90, 50:110].mean() > 0.5
+
+
+def test_a_name_of_the_manifest_is_read_where_it_was_fetched_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path))
+    assert refusal(load_sam, "sam-vit-base").endswith("moca weights fetch sam-vit-base.")

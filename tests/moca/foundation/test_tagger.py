@@ -229,7 +229,7 @@ def test_another_kind_of_model_is_refused(folder, tmp_path):
     assert refusal(load_tagger, folder).endswith("which is not there (no other format is read); restore or convert it.")
     absent = tmp_path / "none"
     assert refusal(load_tagger, absent).startswith(
-        "tagger must be mini, a folder with a config.json or a hub id such as"
+        "tagger must be mini, a name of moca weights list, a folder with a config.json or a hub id such as"
     )
 
 
