@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -26,6 +25,11 @@ out_console = Console(highlight=False, soft_wrap=True)
 error_console = Console(stderr=True, highlight=False, soft_wrap=True)
 # Typer brings its own copy of click or uses the installed one; either way this is the base of its usage errors.
 UsageProblem = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+
+PROPOSALS = Annotated[str | None, typer.Option(help="Mask proposals: none, boxes or grid.")]
+RULE = Annotated[str | None, typer.Option(help="What of a proposal and the coarse mask counts: iou or cover.")]
+MATCH = Annotated[float | None, typer.Option(help="What the rule must exceed for a proposal to match.")]
+UNMATCHED = Annotated[str | None, typer.Option(help="Where no proposal matches: coarse or empty.")]
 
 
 def main() -> None:
@@ -94,12 +98,10 @@ def segment(
     sounding: Annotated[str | None, typer.Option(help="What sounds: clusters best, ratio or otsu; or level.")] = None,
     level: Annotated[float | None, typer.Option(help="Agreement from which a pixel sounds under level.")] = None,
     refine: Annotated[bool | None, typer.Option(help="Snap masks to the picture's edges.")] = None,
-    proposals: Annotated[str | None, typer.Option(help="Mask proposals: none, boxes or grid.")] = None,
-    rule: Annotated[
-        str | None, typer.Option(help="What of a proposal and the coarse mask counts: iou or cover.")
-    ] = None,
-    match: Annotated[float | None, typer.Option(help="What the rule must exceed for a proposal to match.")] = None,
-    unmatched: Annotated[str | None, typer.Option(help="Where no proposal matches: coarse or empty.")] = None,
+    proposals: PROPOSALS = None,
+    rule: RULE = None,
+    match: MATCH = None,
+    unmatched: UNMATCHED = None,
     gate: Annotated[float | None, typer.Option(help="Smallest score at which a region sounds.")] = None,
     mirror: Annotated[bool | None, typer.Option(help="Also look at the mirrored frame; takes twice as long.")] = None,
     silence_dbfs: Annotated[float | None, typer.Option(help="Level below which a step is silent.")] = None,
@@ -197,7 +199,13 @@ def evaluate(
     method: Annotated[str, typer.Option(help="moca.")] = "moca",
     model: Annotated[str, typer.Option(help='"mini", "huge", or the folder of a training run.')] = "mini",
     adapters: Annotated[Path | None, typer.Option(help="Adapters to use instead of the model's own.")] = None,
-    controls: Annotated[bool, typer.Option(help="Also muted, with swapped sound, and frozen.")] = True,
+    proposals: PROPOSALS = None,
+    rule: RULE = None,
+    match: MATCH = None,
+    unmatched: UNMATCHED = None,
+    controls: Annotated[
+        bool, typer.Option(help="Also muted, with swapped sound, frozen, and without proposals.")
+    ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
 ) -> None:
     """Score a method on a data set: AVSBench's mIoU and F, a batch-free F, and the controls."""
@@ -205,18 +213,21 @@ def evaluate(
     from moca.evaluation import evaluate as run
     from moca.evaluation import write_results
     from moca.segmenter import Segmenter
+    from moca.variants import variants_of
 
     if method != "moca":
         raise InputError(f"method must be moca, got {method!r}.")
     clips = read_avsbench(root, subset=subset, split=split)
-    segmenter = Segmenter.load(model, adapters=adapters or "default", device=device)
-    variants = {}
-    if controls:
-        frozen = Segmenter.load(model, adapters=None, device=device)
-        variants["frozen encoder"] = frozen
-        if segmenter.config.refine and not frozen.config.refine:  # what snapping alone is worth
-            snapped = replace(frozen.config, refine=True)
-            variants["frozen encoder, snapped"] = Segmenter(frozen.pipeline, config=snapped, device=frozen.device)
+    segmenter = Segmenter.load(
+        model,
+        adapters=adapters or "default",
+        device=device,
+        proposals=proposals,
+        rule=rule,
+        match=match,
+        unmatched=unmatched,
+    )
+    variants = variants_of(segmenter, model) if controls else {}
     with _progress() as progress:
         task = progress.add_task(f"{subset} {split}", total=None)
         result = run(

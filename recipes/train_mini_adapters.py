@@ -23,6 +23,7 @@ from rich.progress import Progress, TextColumn, track
 from adapters import AdaptedTowers, count_trainable, fingerprint, load_adapters, save_adapters
 from moca.foundation.checkpoints import load_imagebind
 from moca.foundation.imagebind import ImageBind
+from moca.foundation.parts import ENTRIES
 from moca.foundation.zoo import PIPELINE_FORMAT, Pipeline, frozen_towers
 from moca.metrics.segmentation import mean_iou
 from moca.segmenter import Segmenter
@@ -191,6 +192,8 @@ def main() -> None:
     }
     (options.out / "adapters" / "training.json").write_text(json.dumps(card, indent=1) + "\n")
     write_adapter_card(options.out / "adapters")
+    card_file = options.out / "pipeline.json"
+    kept = json.loads(card_file.read_text()) if card_file.is_file() else {}
     pipeline = {
         "format": PIPELINE_FORMAT,
         "name": "mini",
@@ -199,8 +202,9 @@ def main() -> None:
         "frozen_segment": asdict(frozen.config),
         "licence": "Apache-2.0",
         "notice": NOTICE,
+        **{name: kept[name] for name in ENTRIES if name in kept},  # of the mask proposals, which are others' to say
     }
-    (options.out / "pipeline.json").write_text(json.dumps(pipeline, indent=1) + "\n")
+    card_file.write_text(json.dumps(pipeline, indent=1) + "\n")
     print((options.out / "adapters" / "README.md").read_text())
 
 

@@ -22,7 +22,7 @@ from recipes.twin_cards import finish_twin
 from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
 from recipes.twins_measured import measure_sam
 
-STEPS = 3_000
+STEPS, AGAIN = 3_000, 2_000
 JITTER = 0.1  # of a box's sides, as a standard deviation
 MOST_JITTER_PX = 4.0
 FOCAL_WEIGHT, DICE_WEIGHT = 20.0, 1.0
@@ -161,7 +161,7 @@ def new_model(seed: int) -> SamModel:
 def main() -> None:
     """Draw, train, save with a card."""
     options = twin_parser(__doc__.splitlines()[0], "sam", STEPS).parse_args()
-    recipe = TwinRecipe(steps=options.steps, scenes=options.scenes, seed=options.seed)
+    recipe = TwinRecipe(steps=options.steps, again=AGAIN, scenes=options.scenes, seed=options.seed)
     scenes = scenes_of("train", options)
     training = train_twin(new_model(recipe.seed), SamLoss(scenes), recipe, len(scenes), options.work, name="sam")
     measured = {split: measure_sam(Sam(training.averaged()), scenes_of(split, options)) for split in ("val", "test")}

@@ -22,9 +22,9 @@ from recipes.twin_cards import finish_twin
 from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
 from recipes.twins_measured import measure_tagger
 
-STEPS = 4_000
+STEPS = 2_500
 MIXED = 0.5
-READING = {"sampling_rate": SAMPLE_RATE_HZ, "num_mel_bins": 64, "max_length": 100, "mean": -5.5, "std": 2.5}
+READING = LogMelConfig(sample_rate_hz=SAMPLE_RATE_HZ, mel_bins=64, target_frames=100, mean=-5.5, std=5.0)
 
 
 def mini_config() -> ASTConfig:
@@ -37,22 +37,16 @@ def mini_config() -> ASTConfig:
         patch_size=16,
         frequency_stride=8,
         time_stride=8,
-        max_length=READING["max_length"],
-        num_mel_bins=READING["num_mel_bins"],
+        max_length=READING.target_frames,
+        num_mel_bins=READING.mel_bins,
         id2label=dict(enumerate(CLASSES)),
         label2id={name: number for number, name in enumerate(CLASSES)},
     )
 
 
 def spectrograms(waves: Tensor) -> Tensor:
-    """Waves (B, S) as the model hears them, (B, frames, mel bins): AST's own features."""
-    config = LogMelConfig(
-        mel_bins=READING["num_mel_bins"],
-        target_frames=READING["max_length"],
-        mean=READING["mean"],
-        std=2 * READING["std"],
-    )
-    return log_mel(waves, config)[:, 0].transpose(1, 2)
+    """Waves (B, S) as the model hears them, (B, frames, mel bins)."""
+    return log_mel(waves, READING)[:, 0].transpose(1, 2)
 
 
 class TaggerLoss:

@@ -80,13 +80,15 @@ def write_twin_card(folder: Path) -> None:
     """README.md of a model from its training.json."""
     made = json.loads((folder / "training.json").read_text())
     told, recipe, test = TOLD[made["name"]], made["recipe"], made["measured"]["test"]
+    steps = recipe["steps"] + recipe["again"]
+    rounds = f" in two rounds ({recipe['steps']:,} and {recipe['again']:,})" if recipe["again"] else ""
     facts = {
-        "data": f"{recipe['scenes']:,} drawn scenes, {recipe['steps'] * recipe['batch']:,} seen, half of them mirrored"
+        "data": f"{recipe['scenes']:,} drawn scenes, {steps * recipe['batch']:,} seen, half of them mirrored"
         if made["name"] != "tagger"
-        else f"the sounds of {recipe['scenes']:,} drawn scenes, {recipe['steps'] * recipe['batch']:,} heard",
+        else f"the sounds of {recipe['scenes']:,} drawn scenes, {steps * recipe['batch']:,} heard",
         "supervision": told["supervision"],
         "loss": told["loss"],
-        "optimiser": f"AdamW, {recipe['steps']:,} steps of {recipe['batch']}, lr {recipe['lr']}; the running average "
+        "optimiser": f"AdamW, {steps:,} steps{rounds} of {recipe['batch']}, lr {recipe['lr']}; the running average "
         f"of the weights ({recipe['average']} a step) is kept",
         "seed": recipe["seed"],
         "minutes": f"{made['minutes']} on a CPU shared with other work",

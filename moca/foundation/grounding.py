@@ -144,8 +144,8 @@ def load_grounding(
 
     name: "mini" (bundled), a name of `moca weights list`, a folder in the published format, or a hub id such as
     "IDEA-Research/grounding-dino-tiny", which is downloaded once. dtype: float32 or bfloat16, what is computed in. Only
-    safetensors and the tables of the tokenizer are read, so nothing stored in a file is ever executed. Raises InputError, in one line, for a model or a
-    tokenizer that is not there, is damaged, or is not Grounding DINO's.
+    safetensors and the tables of the tokenizer are read, so nothing stored in a file is ever executed. Raises
+    InputError, in one line, for a model or a tokenizer that is not there, is damaged, or is not Grounding DINO's.
     """
     source = find_source(name, KIND)
     config = read_config(source, KIND)
