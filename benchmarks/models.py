@@ -112,9 +112,10 @@ def ast() -> Prepared:
     from transformers import ASTConfig, ASTForAudioClassification
 
     from moca.foundation.tagger import AstTagger
+    from moca.media.logmel import LogMelConfig
 
     model = ASTForAudioClassification(ASTConfig(num_labels=527))
-    tagger = AstTagger(model)
+    tagger = AstTagger(model, LogMelConfig(target_frames=1024))
     return model, lambda: tagger.tag([sound(SECONDS)], sample_rate_hz=RATE_HZ), f"{SECONDS} s of sound"
 
 
