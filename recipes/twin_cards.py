@@ -23,7 +23,8 @@ TOLD = {
         "folder format",
         "loader": 'moca.foundation.sam.load_sam("mini")',
         "supervision": "the masks of all objects; prompts are their jittered boxes and points in them, no classes",
-        "loss": "focal (20) and Dice (1) of the mask, squared error of the IoU it expects; best of three for a point",
+        "loss": "focal (20) and Dice (1) of the mask, squared error of the IoU it expects; best of three for a "
+        "point; in the second round cross-entropy (5) instead of focal",
         "script": "recipes.train_mini_sam",
     },
     "objects": {
@@ -64,7 +65,7 @@ def finish_twin(
     save(folder, model, dtype=torch.float16)
     made = {
         "name": name,
-        "recipe": asdict(training.recipe),
+        "rounds": [asdict(recipe) for recipe in (*training.rounds, training.recipe)],
         "parameters": sum(p.numel() for p in model.parameters()),
         "minutes": round(training.seconds / 60, 1),
         "last": training.recent(),
@@ -79,18 +80,18 @@ def finish_twin(
 def write_twin_card(folder: Path) -> None:
     """README.md of a model from its training.json."""
     made = json.loads((folder / "training.json").read_text())
-    told, recipe, test = TOLD[made["name"]], made["recipe"], made["measured"]["test"]
-    steps = recipe["steps"] + recipe["again"]
-    rounds = f" in two rounds ({recipe['steps']:,} and {recipe['again']:,})" if recipe["again"] else ""
+    told, rounds, test = TOLD[made["name"]], made["rounds"], made["measured"]["test"]
+    scenes, seen = rounds[0]["scenes"], sum(recipe["steps"] * recipe["batch"] for recipe in rounds)
+    ways = [f"{recipe['steps']:,} steps of {recipe['batch']}, lr {recipe['lr']}" for recipe in rounds]
     facts = {
-        "data": f"{recipe['scenes']:,} drawn scenes, {steps * recipe['batch']:,} seen, half of them mirrored"
+        "data": f"{scenes:,} drawn scenes, {seen:,} seen, half of them mirrored"
         if made["name"] != "tagger"
-        else f"the sounds of {recipe['scenes']:,} drawn scenes, {steps * recipe['batch']:,} heard",
+        else f"the sounds of {scenes:,} drawn scenes, {seen:,} heard",
         "supervision": told["supervision"],
         "loss": told["loss"],
-        "optimiser": f"AdamW, {steps:,} steps{rounds} of {recipe['batch']}, lr {recipe['lr']}; the running average "
-        f"of the weights ({recipe['average']} a step) is kept",
-        "seed": recipe["seed"],
+        "optimiser": f"AdamW, {'; then '.join(ways)}; the running average of the weights "
+        f"({rounds[-1]['average']} a step) is kept",
+        "seed": rounds[0]["seed"],
         "minutes": f"{made['minutes']} on a CPU shared with other work",
         "last loss": f"{made['last']['loss']:.3f}",
         "weights": f"`model.safetensors`, float16, SHA-256 `{sha256(folder / 'model.safetensors')}`",

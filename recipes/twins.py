@@ -22,7 +22,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from moca.errors import InputError
 from moca.files import written_whole
-from recipes.schedule import cosine, learning_rate, rows_of
+from recipes.schedule import learning_rate, rows_of
 from recipes.stage_scenes import Scenes, draw_scenes, scenes_config
 
 SPLITS = {"train": "twin-train", "val": "twin-val", "test": "twin-test"}
@@ -34,14 +34,12 @@ class TwinRecipe:
     """Everything the result depends on besides the model.
 
     scenes: drawn to learn from. steps, batch: optimiser steps and scenes a step. lr, weight_decay, warmup, clip: AdamW
-    with warm-up, cosine decay to a hundredth, gradient norm clipped. again: steps of a second round, whose learning
-    rate starts at half of lr and falls in the same way (a warm restart). average: of the weights that are kept, per
+    with warm-up, cosine decay to a hundredth, gradient norm clipped. average: of the weights that are kept, per
     step. bf16: whether most of a step is computed in bfloat16. seed: of weights, order, prompts and world.
     """
 
     scenes: int = 24_000
     steps: int = 2_000
-    again: int = 0
     batch: int = 16
     lr: float = 1e-3
     weight_decay: float = 0.02
@@ -59,6 +57,7 @@ class Training:
     model: nn.Module
     recipe: TwinRecipe
     history: dict[str, list[float]] = field(default_factory=dict)
+    rounds: list[TwinRecipe] = field(default_factory=list)  # that came before
     done: int = 0
     seconds: float = 0.0
 
@@ -82,7 +81,7 @@ class Training:
         with sdpa_kernel(SDPBackend.MATH), mixed:
             loss, figures = loss_of(self.model, rows, rng)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate_of(self.done, recipe)
+            group["lr"] = learning_rate(self.done, recipe)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
@@ -116,6 +115,12 @@ class Training:
         self.optimiser.load_state_dict(state["optimiser"])
         self.history, self.done, self.seconds = state["history"], state["done"], state["seconds"]
 
+    def after(self, earlier: Training) -> Training:
+        """This training, told of the round that came before it: its recipe and time."""
+        self.rounds = [*earlier.rounds, earlier.recipe]
+        self.seconds += earlier.seconds
+        return self
+
     def recent(self, steps: int = 100) -> dict[str, float]:
         """Means of the last steps' figures."""
         return {name: float(np.mean(values[-steps:])) for name, values in self.history.items()}
@@ -123,13 +128,6 @@ class Training:
     def averaged(self) -> nn.Module:
         """The model that is kept, in eval mode."""
         return self.average.module.eval()
-
-
-def rate_of(step: int, recipe: TwinRecipe) -> float:
-    """The learning rate of a step of the first round or the second."""
-    if step < recipe.steps:
-        return learning_rate(step, recipe)
-    return cosine(recipe.lr / 2, recipe.lr / 100, (step - recipe.steps) / recipe.again)
 
 
 def train_twin(
@@ -143,14 +141,14 @@ def train_twin(
     work.mkdir(parents=True, exist_ok=True)
     if checkpoint.is_file():
         training.resume(checkpoint)
-    began, total = time.monotonic() - training.seconds, recipe.steps + recipe.again
+    began = time.monotonic() - training.seconds
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[note]}")) as progress:
-        task = progress.add_task(name, total=total, completed=training.done, note="")
-        while training.done < total:
+        task = progress.add_task(name, total=recipe.steps, completed=training.done, note="")
+        while training.done < recipe.steps:
             training.step(loss_of, count)
             note = ", ".join(f"{key} {value:.3f}" for key, value in training.recent(50).items())
             progress.update(task, advance=1, note=note)
-            if training.done % save_every == 0 or training.done == total:
+            if training.done % save_every == 0 or training.done == recipe.steps:
                 training.seconds = time.monotonic() - began
                 training.save(checkpoint)
                 if not progress.console.is_terminal:
