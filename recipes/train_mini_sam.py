@@ -25,7 +25,7 @@ from recipes.twin_cards import finish_twin
 from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
 from recipes.twins_measured import measure_sam
 
-STEPS, SHARP_STEPS = 3_000, 2_000
+STEPS, SHARP_STEPS, SHARP_LR = 3_000, 1_500, 8e-4
 JITTER = 0.1  # of a box's sides, as a standard deviation
 MOST_JITTER_PX = 4.0
 FOCAL_WEIGHT, DICE_WEIGHT = 20.0, 1.0
@@ -181,7 +181,7 @@ def main() -> None:
     first = TwinRecipe(steps=options.steps, scenes=options.scenes, seed=options.seed)
     model = new_model(first.seed)
     training = train_twin(model, SamLoss(scenes), first, len(scenes), options.work, name="sam")
-    second = replace(first, steps=SHARP_STEPS, lr=5e-4, seed=first.seed + 1)
+    second = replace(first, steps=SHARP_STEPS, lr=SHARP_LR, seed=first.seed + 1)
     model.load_state_dict(training.averaged().state_dict())
     sharp = SamLoss(scenes, sharp=True)
     training = train_twin(model, sharp, second, len(scenes), options.work, name="sam-sharp").after(training)

@@ -43,7 +43,8 @@ TOLD = {
         "`transformers`' own classes and folder format",
         "loader": 'moca.foundation.grounding.load_grounding("mini")',
         "supervision": "the boxes and classes of all objects, asked for by name",
-        "loss": "Grounding DINO's own: focal for words, L1 and generalised IoU for boxes, after every decoder layer",
+        "loss": "Grounding DINO's own: focal for words, L1 and generalised IoU for boxes, after every decoder layer; "
+        "and the same for all tokens of the image encoder in the middle of an object",
         "script": "recipes.train_mini_grounding",
     },
     "tagger": {

@@ -1,7 +1,7 @@
 """What pixel matching, mask proposal matching and both are worth: twins of the paper's tables 2, 3 and 10.
 
-    python -m recipes.train_mini_adapters -o OTHER --seeds 0,1,2          # adapters of three seeds in its --work
-    python -m benchmarks.proposals --adapters WORK/seed-0 WORK/seed-1 WORK/seed-2
+    python -m benchmarks.proposals.seeds                                   # adapters of two more seeds
+    python -m benchmarks.proposals --adapters default .cache/proposals/seed-1 .cache/proposals/seed-2
 
 Every result is a file in docs/results/proposals, and what is there is not done again; docs/proposals.md is written from
 them. "coarse" is what the features alone give, "snapped" the same cut along the picture's edges (GrabCut), as mini
@@ -30,7 +30,8 @@ from moca.segmenter import Segmenter
 from moca.training.calibrate import steps_of
 from recipes.stage_pairs import Pairs
 
-SOURCES = {"boxes": ProposalConfig(kind="boxes"), "grid": ProposalConfig(kind="grid", points_per_side=16)}
+GRID = ProposalConfig(kind="grid", points_per_side=16, pred_iou=0.6, stability=0.7)
+BOX_THRESHOLDS = (0.1, 0.3, 0.5)  # tried on validation
 Coarse = list[StepResult]
 
 
@@ -63,26 +64,30 @@ def proposals_alone(coarse: Coarse, kept: Kept, *, best: bool) -> Iterator[StepR
         yield replace(result, mask=union, heat=union.astype(np.float32), segments=(), reason=None)
 
 
-def rows_of(segmenter: Segmenter, pairs: Pairs, kept: dict[str, Kept]) -> dict[str, dict[str, float]]:
-    """Scores of one model on one kind of frames: coarse and snapped, alone and with every rule and threshold."""
+def rows_of(
+    segmenter: Segmenter, pairs: Pairs, kept: dict[str, Kept], sources: dict[str, ProposalConfig]
+) -> dict[str, dict[str, float]]:
+    """Scores of one model on one kind of frames: coarse and snapped, alone and with proposals matched by both rules.
+
+    Every threshold is tried for "boxes", the paper's alone for other sources.
+    """
     found = {}
     for name, refine in (("coarse", False), ("snapped", True)):
         looking = Segmenter(segmenter.pipeline, config=replace(segmenter.config, refine=refine), batch_steps=32)
-        coarse = coarse_results(looking, pairs)
+        coarse, other = coarse_results(looking, pairs), coarse_results(looking, pairs, swapped=True)
         found[name] = scored(iter(coarse), pairs)
-        other = coarse_results(looking, pairs, swapped=True)
         found[f"{name}, swapped"] = scored(iter(other), pairs)
-        for source, rule in product(kept, RULES):
-            for threshold in THRESHOLDS:
-                config = replace(SOURCES[source], rule=rule, match=threshold)
-                found[f"{name} + {source}, {rule} {threshold}"] = scored(matched(coarse, kept[source], config), pairs)
-            config = replace(SOURCES[source], rule=rule)
-            empty = replace(config, unmatched="empty")
-            found[f"{name} + {source}, {rule} 0.5, empty"] = scored(matched(coarse, kept[source], empty), pairs)
-            key = f"{name} + {source}, {rule} 0.5, swapped"
-            found[key] = scored(matched(other, kept[source], config), pairs)
+        for (source, config), rule in product(sources.items(), RULES):
+            for threshold in THRESHOLDS if source == "boxes" else (0.5,):
+                trying = replace(config, rule=rule, match=threshold, unmatched="coarse")
+                found[f"{name} + {source}, {rule} {threshold}"] = scored(matched(coarse, kept[source], trying), pairs)
+            paper = replace(config, rule=rule, match=0.5, unmatched="coarse")
+            key = f"{name} + {source}, {rule} 0.5"
+            found[f"{key}, swapped"] = scored(matched(other, kept[source], paper), pairs)
+            empty = replace(paper, unmatched="empty")
+            found[f"{key}, empty"] = scored(matched(coarse, kept[source], empty), pairs)
         if not refine:
-            for source, best in product(kept, (True, False)):
+            for source, best in product(sources, (True, False)):
                 words = "surest of" if best else "all"
                 found[f"{words} {source}, no sound"] = scored(proposals_alone(coarse, kept[source], best=best), pairs)
     return found
@@ -103,35 +108,49 @@ def best_proposals(kept: Kept, pairs: Pairs) -> float:
 def main() -> None:
     """Do what is not done yet, then write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--adapters", type=Path, nargs="*", default=[], help="folders, the first the shipped seed")
+    parser.add_argument("--adapters", nargs="*", help="folders; the first, the shipped seed, is called default")
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/proposals"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
     parser.add_argument("--work", type=Path, default=Path(".cache/proposals"))
-    parser.add_argument("--test", type=int, default=300, help="frames each of S4 and MS3; validation has half")
+    parser.add_argument("--test", type=int, default=200, help="frames each of S4 and MS3; validation has half")
     options = parser.parse_args()
     models = {"frozen": None, **{f"seed {n}": folder for n, folder in enumerate(options.adapters or ["default"])}}
-    for split, count in (("val", options.test // 2), ("test", options.test)):
-        frames = draw_frames(options.cache, split, count)
-        kept: dict[str, dict[str, Kept]] = {kind: {} for kind in KINDS}
-        for source, config in SOURCES.items():
-            pipeline = Segmenter.load("mini", proposals=config).pipeline
-            for kind, pairs in frames.items():
-                place = options.work / f"{split}-{kind}-{source}"
-                kept[kind][source] = kept_proposals(pipeline.proposer, pairs, pipeline.fingerprints, place)
-        write_text_whole(
-            options.out / f"{split}-ceiling.json",
-            json.dumps({k: {s: best_proposals(kept[k][s], p) for s in SOURCES} for k, p in frames.items()}) + "\n",
-        )
-        for name, adapters in models.items():
-            target = options.out / f"{split}-{name.replace(' ', '-')}.json"
-            if target.is_file():
-                continue
-            segmenter = Segmenter.load("mini", adapters=adapters, proposals="none")
-            found = {kind: rows_of(segmenter, pairs, kept[kind]) for kind, pairs in frames.items()}
-            write_text_whole(target, json.dumps({"model": name, "frames": count, **found}, indent=1) + "\n")
-            told = {kind: round(found[kind]["snapped + boxes, cover 0.5"]["miou"], 3) for kind in KINDS}
-            print(f"{split}, {name}: {told}", flush=True)
+    shipped = Segmenter.load("mini", proposals="boxes").pipeline.proposer.config
+    tried = {f"boxes from {least}": replace(shipped, box_threshold=least) for least in BOX_THRESHOLDS}
+    study(options, "val", options.test // 2, {"seed 0": models["seed 0"]}, {"boxes": shipped, "grid": GRID, **tried})
+    study(options, "test", options.test, models, {"boxes": shipped, "grid": GRID})
     write_page(options.out, Path("docs/proposals.md"))
+
+
+def study(
+    options: argparse.Namespace,
+    split: str,
+    count: int,
+    models: dict[str, Path | str | None],
+    sources: dict[str, ProposalConfig],
+) -> None:
+    """Every model on one split with proposals of every source."""
+    frames = draw_frames(options.cache, split, count)
+    kept: dict[str, dict[str, Kept]] = {kind: {} for kind in KINDS}
+    for source, config in sources.items():
+        pipeline = Segmenter.load("mini", proposals=config).pipeline
+        for kind, pairs in frames.items():
+            place = options.work / f"{split}-{kind}-{source.replace(' ', '-')}"
+            kept[kind][source] = kept_proposals(pipeline.proposer, pairs, pipeline.fingerprints, place)
+    ceiling = {
+        kind: {source: best_proposals(kept[kind][source], pairs) for source in sources}
+        for kind, pairs in frames.items()
+    }
+    write_text_whole(options.out / f"{split}-ceiling.json", json.dumps(ceiling, indent=1) + "\n")
+    for name, adapters in models.items():
+        target = options.out / f"{split}-{name.replace(' ', '-')}.json"
+        if target.is_file():
+            continue
+        segmenter = Segmenter.load("mini", adapters=adapters, proposals="none")
+        found = {kind: rows_of(segmenter, pairs, kept[kind], sources) for kind, pairs in frames.items()}
+        write_text_whole(target, json.dumps({"model": name, "frames": count, **found}, indent=1) + "\n")
+        told = {kind: round(found[kind]["snapped + boxes, cover 0.5"]["miou"], 3) for kind in KINDS}
+        print(f"{split}, {name}: {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -65,16 +65,22 @@ def _paper(row: str) -> str:
     return " / ".join(f"{value:.2f}" for value in PAPER_2_3[row])
 
 
-def table_10(runs: list[Scores], name: str, source: str) -> list[str]:
+def table_10(runs: list[Scores], name: str) -> list[str]:
     """mIoU by threshold and rule; the paper's figures beside."""
     rows = []
     for threshold in THRESHOLDS:
-        cells = [
-            told(runs, kind, f"{name} + {source}, {rule} {threshold}") for rule in ("iou", "cover") for kind in SHORT
-        ]
+        cells = [told(runs, kind, f"{name} + boxes, {rule} {threshold}") for rule in ("iou", "cover") for kind in SHORT]
         rows.append([str(threshold), *cells, " / ".join(f"{value:.2f}" for value in PAPER_10[threshold])])
     header = ["threshold", "iou, S4", "iou, MS3", "cover, S4", "cover, MS3", "the paper, MS3 mIoU / F"]
     return table(header, rows)
+
+
+def by_objectness(runs: list[Scores]) -> list[str]:
+    """mIoU of both parts by the objectness from which a box counts."""
+    rows = []
+    for row in [key for key in runs[0]["s4"] if " + boxes from " in key and key.endswith(" 0.5")]:
+        rows.append([row.removesuffix(" 0.5"), *(told(runs, kind, row) for kind in SHORT)])
+    return table(["", *(f"{short} mIoU" for short in SHORT.values())], rows)
 
 
 def controls(runs: list[Scores], ceiling: dict[str, dict[str, float]], name: str) -> list[str]:
@@ -128,8 +134,8 @@ def _answer(words: str, gain: Callable[[str], float]) -> str:
 def write_page(folder: Path, page: Path) -> None:
     """Write the page and its plot; says nothing of what was not run."""
     frozen, runs = read(folder, "test")
-    validation = read(folder, "val")
-    if frozen is None or not runs or validation[0] is None:
+    validation = read(folder, "val")[1]
+    if frozen is None or not runs or not validation:
         return
     ceiling = json.loads((folder / "test-ceiling.json").read_text())
     frames = runs[0]["frames"]
@@ -149,15 +155,14 @@ def write_page(folder: Path, page: Path) -> None:
     for name, words in COARSE.items():
         lines += [f"## Tables 2 and 3: {words}", "", *tables_2_3(frozen, runs, name), ""]
     for name, words in COARSE.items():
-        for source in ("boxes", "grid"):
-            lines += [f"## Table 10: threshold, {words}, {source}", "", *table_10(runs, name, source), ""]
+        lines += [f"## Table 10: threshold, {words}", "", *table_10(runs, name), ""]
     for name, words in COARSE.items():
         lines += [f"## Controls: {words}", "", *controls(runs, ceiling, name), ""]
     lines += ["## Do the paper's trends hold here?", "", *answers(frozen, runs), ""]
     lines += ["## On validation", "", "What mini ships was chosen on these frames.", ""]
-    for name in COARSE:
-        for source in ("boxes", "grid"):
-            lines += [f"{name}, {source}:", "", *table_10(validation[1], name, source), ""]
+    for name, words in COARSE.items():
+        lines += [f"{words.capitalize()}:", "", *table_10(validation, name), ""]
+    lines += ["Objectness from which a box counts, threshold 0.5:", "", *by_objectness(validation), ""]
     write_text_whole(page, "\n".join(lines))
     plot(runs, page.with_suffix(".png"))
 

@@ -1,0 +1,72 @@
+"""The trained weights that ship: every model loads, does its work on a drawn scene, and all stay small."""
+
+import numpy as np
+import pytest
+
+from moca.foundation.grounding import load_grounding
+from moca.foundation.manifest import bundled_weights
+from moca.foundation.objects import load_objects
+from moca.foundation.sam import load_sam
+from moca.foundation.tagger import load_tagger
+from moca.stage import CLASSES, SAMPLE_RATE_HZ, sample_frame
+
+SCENES = 6
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [sample_frame(seed, "single", size=224) for seed in range(900, 900 + SCENES)]
+
+
+def boxes_of(scene):
+    ys, xs = np.nonzero(scene.mask)
+    return np.array([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], np.float32)
+
+
+def iou(a, b):
+    return (a & b).sum() / (a | b).sum()
+
+
+def test_all_shipped_weights_are_below_25_mb():
+    size = sum(path.stat().st_size for path in (bundled_weights() / "mini").rglob("*") if path.is_file())
+    assert 1e6 < size < 25e6
+
+
+def test_sam_finds_the_object_in_its_box_and_another_one_elsewhere(scenes):
+    sam = load_sam("mini")
+    found, elsewhere = [], []
+    for scene, encoded in zip(scenes, sam.encode([scene.frame for scene in scenes]), strict=True):
+        truth = scene.mask > 0
+        found.append(iou(sam.from_boxes(encoded, boxes_of(scene)).masks[0], truth))
+        elsewhere.append(iou(sam.from_boxes(encoded, np.float32([[0, 0, 30, 30]])).masks[0], truth))
+    assert np.mean(found) > 0.6 > 0.3 > np.mean(elsewhere)
+
+
+def test_the_detector_finds_objects_without_words(scenes):
+    found = load_objects("mini").detect([scene.frame for scene in scenes], threshold=0.05, limit=10)
+    best = []
+    for boxes, scene in zip(found, scenes, strict=True):
+        x0, y0, x1, y1 = boxes_of(scene)[0]
+        wide = np.clip(np.minimum(boxes.xyxy[:, 2], x1) - np.maximum(boxes.xyxy[:, 0], x0), 0, None)
+        high = np.clip(np.minimum(boxes.xyxy[:, 3], y1) - np.maximum(boxes.xyxy[:, 1], y0), 0, None)
+        area = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).prod(1) + (x1 - x0) * (y1 - y0) - wide * high
+        best.append((wide * high / area).max())
+    assert np.mean(np.array(best) >= 0.5) >= 0.6
+
+
+def test_words_find_the_object_they_name_and_others_less(scenes):
+    detector = load_grounding("mini")
+    frames = [scene.frame for scene in scenes]
+    right = detector.detect(frames, [[scene.objects[0].name] for scene in scenes], box_threshold=0.0)
+    names = [next(name for name in CLASSES if name != scene.objects[0].name) for scene in scenes]
+    wrong = detector.detect(frames, [[name] for name in names], box_threshold=0.0)
+    scores = [np.mean([boxes.scores.max() if len(boxes) else 0.0 for boxes in found]) for found in (right, wrong)]
+    assert scores[0] > scores[1] + 0.1
+
+
+def test_the_tagger_names_what_is_heard(scenes):
+    tagger = load_tagger("mini")
+    assert tagger.labels == CLASSES
+    found = tagger.tag(np.stack([scene.audio for scene in scenes]), sample_rate_hz=SAMPLE_RATE_HZ)
+    named = [CLASSES[number] for number in found.argmax(1)]
+    assert np.mean([name in scene.heard for name, scene in zip(named, scenes, strict=True)]) >= 0.8
