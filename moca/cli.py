@@ -26,6 +26,7 @@ error_console = Console(stderr=True, highlight=False, soft_wrap=True)
 # Typer brings its own copy of click or uses the installed one; either way this is the base of its usage errors.
 UsageProblem = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
+INTERRUPTED = 130
 PROPOSALS = Annotated[str | None, typer.Option(help="Mask proposals: none, boxes or grid.")]
 RULE = Annotated[str | None, typer.Option(help="What of a proposal and the coarse mask counts: iou or cover.")]
 MATCH = Annotated[float | None, typer.Option(help="What the rule must exceed for a proposal to match.")]
@@ -36,7 +37,10 @@ def main() -> None:
     """Entry point: every user error is one line on stderr and exit code 2; Ctrl-C is 130."""
     warnings.showwarning = _show_warning
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer ends a command so on Ctrl-C, without a word
+            raise KeyboardInterrupt
+        sys.exit(code)
     except UsageProblem as error:
         _fail(error.format_message())
     except (InputError, _adapter_error()) as error:
@@ -45,7 +49,7 @@ def main() -> None:
         _fail(f"{error.filename or 'file'}: {error.strerror or error}; free the place or choose another with -o.")
     except (KeyboardInterrupt, typer.Abort):
         error_console.print("interrupted: what is finished is kept; run the same command to go on")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _adapter_error() -> type[Exception]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def train(
 
     With --resume, options that are not given keep the values of the run.
     """
-    from moca.cli import error_console, out_console
+    from moca.cli import INTERRUPTED, error_console, out_console
     from moca.training.folder import read_run
     from moca.training.loop import Interrupted
     from moca.training.run import train_run
@@ -100,7 +101,7 @@ def train(
             )
     except Interrupted as stop:
         error_console.print(f"interrupted: {stop}", markup=False)
-        return 130
+        sys.exit(INTERRUPTED)  # said here what is kept; a returned code would be said again
     if speaks:
         _tell(summary, out_console, error_console)
     return 0

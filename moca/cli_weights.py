@@ -41,12 +41,8 @@ def fetch(names: Names) -> int:
 
         disable_progress_bars()
     for entry in entries:
-        try:
-            with _bars(error_console, hidden=entry.kind == "hub") as bars:
-                fetched = downloads.fetch(entry, progress=_bar(bars, entry))
-        except KeyboardInterrupt:  # which typer would end without a word
-            error_console.print("interrupted: what has come is kept; run the same command to go on")
-            return 130
+        with _bars(error_console, hidden=entry.kind == "hub") as bars:
+            fetched = downloads.fetch(entry, progress=_bar(bars, entry))
         state = "fetched" if fetched else "here already"
         out_console.print(f"{entry.name}: {state}, {entry.place} (licence {entry.licence})", markup=False)
     return 0

@@ -25,8 +25,8 @@ from recipes.dino_loss import (
     teacher_targets,
     update_teacher,
 )
-from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
 from recipes.schedule import cosine, learning_rate, rows_of
+from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
 from recipes.train_mini_dino import DinoRecipe, Network, Training, train
 
 TINY = ViTConfig(
