@@ -6,7 +6,7 @@ A folder holds `config.json` (format number, kind, configuration) and `model.saf
 import json
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -99,6 +99,15 @@ def _assemble(config: ImageBindConfig, tensors: dict[str, Tensor], source: Path)
     with torch.device("meta"):
         model = ImageBind(config)
     wanted = model.state_dict()
+    check_fit(source, tensors, wanted, "image and audio tensors of its configuration")
+    # `to` copies nothing when the type already fits, so a memory-mapped file stays mapped.
+    fitting = {name: tensors[name].to(wanted[name].dtype) for name in wanted}
+    model.load_state_dict(fitting, strict=True, assign=True)
+    return model.eval().requires_grad_(False)
+
+
+def check_fit(source: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
+    """Refuse tensors of a file that are not, by name and shape, exactly those wanted; what: which those are."""
     problems = {
         "missing": [name for name in wanted if name not in tensors],
         "unknown": [name for name in tensors if name not in wanted],
@@ -112,14 +121,9 @@ def _assemble(config: ImageBindConfig, tensors: dict[str, Tensor], source: Path)
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             raise InputError(
-                f"{source} must hold exactly the {len(wanted)} image and audio tensors of its configuration, "
-                f"got {len(names)} {problem}: {', '.join(names[:3])}{more}; "
-                "use the right file or configuration."
+                f"{source} must hold exactly the {len(wanted)} {what}, got {len(names)} {problem}: "
+                f"{', '.join(names[:3])}{more}; use the right file or configuration."
             )
-    # `to` copies nothing when the type already fits, so a memory-mapped file stays mapped.
-    fitting = {name: tensors[name].to(wanted[name].dtype) for name in wanted}
-    model.load_state_dict(fitting, strict=True, assign=True)
-    return model.eval().requires_grad_(False)
 
 
 def _require_file(path: Path, what: str) -> None:

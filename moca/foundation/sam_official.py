@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import SamConfig, SamModel
 
 from moca.errors import InputError
-from moca.foundation.checkpoints import read_checkpoint
+from moca.foundation.checkpoints import check_fit, read_checkpoint
 
 SIZES = {  # width, blocks, heads and the blocks that attend globally, of image encoders
     "B": (768, 12, 12, (2, 5, 8, 11)),
@@ -112,7 +112,7 @@ def load_official(path: str | Path, config: SamConfig | None = None) -> SamModel
     with torch.device("meta"):
         model = SamModel(config)
     wanted = model.state_dict()
-    _check_fit(path, state, to_official(wanted))
+    check_fit(path, state, to_official(wanted), "tensors of its SAM")
     given = {name: tensor.to(wanted[name].dtype) for name, tensor in to_transformers(state).items()}
     model.load_state_dict(given, strict=True, assign=True)
     model.tie_weights()  # one matrix under both names again
@@ -130,23 +130,3 @@ def _size(path: Path, state: Mapping[str, Tensor]) -> str:
             return size
     known = ", ".join(str(known) for known, *_ in SIZES.values())
     raise InputError(f"{rule} with an image encoder of width {known}, got {width}; use one of them or give config.")
-
-
-def _check_fit(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
-    """Every name and shape must be there and nothing else."""
-    problems = {
-        "missing": [name for name in wanted if name not in state],
-        "unknown": [name for name in state if name not in wanted],
-        "of another shape": [
-            f"{name} {list(state[name].shape)} instead of {list(wanted[name].shape)}"
-            for name in wanted
-            if name in state and state[name].shape != wanted[name].shape
-        ],
-    }
-    for problem, names in problems.items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise InputError(
-                f"{path} must hold exactly the {len(wanted)} tensors of its SAM, got {len(names)} {problem}: "
-                f"{', '.join(names[:3])}{more}; use the right file or configuration."
-            )
