@@ -4,10 +4,12 @@
 
 Prompts hold all the classes, or some of them, in any order. The loss is Grounding DINO's own, in which each object
 teaches one query a layer, plus one in which it teaches every token of the image encoder in its middle: from so few
-pictures, one to one alone learns too slowly.
+pictures, one to one alone learns too slowly. A second round also tells the words apart by plain cross-entropy.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -26,7 +28,7 @@ from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
 from recipes.twins_measured import measure_grounding
 from recipes.vocabulary import prompt_ids, small_tokenizer, vocabulary
 
-STEPS = 2_400
+STEPS, UNTIL, WORD_STEPS = 2_400, 1_000, 1_300
 SIDES = (128, 128)
 WHOLE_PROMPT = 0.5  # share of steps whose prompt holds every class
 
@@ -73,10 +75,13 @@ def mini_config() -> GroundingDinoConfig:
 
 
 class GroundingLoss:
-    """The loss of a batch of scenes with one prompt."""
+    """The loss of a batch of scenes with one prompt.
 
-    def __init__(self, scenes: Scenes):
-        self.scenes = scenes
+    words: also tell the words of a prompt apart by plain cross-entropy, see `dense_loss`.
+    """
+
+    def __init__(self, scenes: Scenes, *, words: bool = False):
+        self.scenes, self.words = scenes, words
 
     def __call__(self, model: nn.Module, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, dict]:
         frames, truths = mirrored_batch(self.scenes, rows, rng)
@@ -90,20 +95,23 @@ class GroundingLoss:
             labels.append({"class_labels": places[places >= 0], "boxes": boxes[places >= 0]})
         ids = torch.tensor([prompt_ids([CLASSES[number] for number in asked])]).expand(len(frames), -1)
         found = model(pixel_values=preprocess_frames(frames, SIDES), input_ids=ids, labels=labels)
-        dense, overlap = dense_loss(found, labels, count)
+        dense, overlap = dense_loss(found, labels, count, told_apart=self.words)
         parts = {"class": found.loss_dict["loss_ce"].item(), "overlap": found.loss_dict["loss_giou"].item()}
         return found.loss + dense, {**parts, "dense": dense.item(), "dense overlap": overlap.item()}
 
 
-def dense_loss(found: ModelOutput, labels: list[dict[str, Tensor]], words: int) -> tuple[Tensor, Tensor]:
+def dense_loss(
+    found: ModelOutput, labels: list[dict[str, Tensor]], words: int, *, told_apart: bool
+) -> tuple[Tensor, Tensor]:
     """Loss of the image encoder's own words and boxes, and 1 - generalised IoU of the latter.
 
     The tokens of every level that lie in the middle of an object learn its box and its word; all others learn that no
-    word is there. Word k of a prompt of so many words is its token 1 + 2 k.
+    word is there. Word k of a prompt of so many words is its token 1 + 2 k. told_apart: the former also learn which of
+    the words is theirs by cross-entropy between the words, which the focal loss teaches slowly.
     """
     logits = found.enc_outputs_class[..., 1 : 1 + 2 * words : 2]
     coordinates, wanted = found.enc_outputs_coord_logits, torch.zeros_like(logits)
-    pairs = []
+    pairs, names = [], []
     for row, label in enumerate(labels):
         if not len(label["boxes"]):
             continue
@@ -116,6 +124,7 @@ def dense_loss(found: ModelOutput, labels: list[dict[str, Tensor]], words: int) 
             tokens, objects = tokens[usable], objects[usable]
             wanted[row, tokens, label["class_labels"][objects]] = 1
             pairs.append((coordinates[row, tokens].sigmoid(), label["boxes"][objects]))
+            names.append((logits[row, tokens], label["class_labels"][objects]))
     cross = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
     sure = torch.where(wanted > 0, 0.25 * (1 - logits.sigmoid()) ** 2, 0.75 * logits.sigmoid() ** 2)
     taught_tokens = max(1, sum(len(boxes) for boxes, _ in pairs))
@@ -124,6 +133,8 @@ def dense_loss(found: ModelOutput, labels: list[dict[str, Tensor]], words: int) 
         return loss, loss.detach() * 0
     boxes, truth = (torch.cat(part) for part in zip(*pairs, strict=True))
     overlap = (1 - giou_of(boxes, truth)).mean()
+    if told_apart:
+        loss = loss + functional.cross_entropy(*(torch.cat(part) for part in zip(*names, strict=True)))
     return 2 * loss + 5 * (boxes - truth).abs().sum(-1).mean() + 2 * overlap, overlap.detach()
 
 
@@ -145,10 +156,14 @@ def new_model(seed: int) -> GroundingDinoForObjectDetection:
 def main() -> None:
     """Draw, train, save with a card."""
     options = twin_parser(__doc__.splitlines()[0], "grounding", STEPS).parse_args()
-    recipe = TwinRecipe(steps=options.steps, scenes=options.scenes, seed=options.seed)
+    first = TwinRecipe(steps=options.steps, until=UNTIL, scenes=options.scenes, seed=options.seed)
     scenes = scenes_of("train", options)
-    model, loss_of = new_model(recipe.seed), GroundingLoss(scenes)
-    training = train_twin(model, loss_of, recipe, len(scenes), options.work, name="grounding")
+    model = new_model(first.seed)
+    training = train_twin(model, GroundingLoss(scenes), first, len(scenes), options.work, name="grounding")
+    second = replace(first, steps=WORD_STEPS, until=None, seed=first.seed + 1)
+    model.load_state_dict(training.averaged().state_dict())
+    loss_of = GroundingLoss(scenes, words=True)
+    training = train_twin(model, loss_of, second, len(scenes), options.work, name="grounding-words").after(training)
     kept = GroundingDino(training.averaged(), small_tokenizer())
     measured = {split: measure_grounding(kept, scenes_of(split, options)) for split in ("val", "test")}
 

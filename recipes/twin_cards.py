@@ -44,7 +44,8 @@ TOLD = {
         "loader": 'moca.foundation.grounding.load_grounding("mini")',
         "supervision": "the boxes and classes of all objects, asked for by name",
         "loss": "Grounding DINO's own: focal for words, L1 and generalised IoU for boxes, after every decoder layer; "
-        "and the same for all tokens of the image encoder in the middle of an object",
+        "and the same for all tokens of the image encoder in the middle of an object, in the second round with "
+        "cross-entropy between the words",
         "script": "recipes.train_mini_grounding",
     },
     "tagger": {
@@ -82,8 +83,8 @@ def write_twin_card(folder: Path) -> None:
     """README.md of a model from its training.json."""
     made = json.loads((folder / "training.json").read_text())
     told, rounds, test = TOLD[made["name"]], made["rounds"], made["measured"]["test"]
-    scenes, seen = rounds[0]["scenes"], sum(recipe["steps"] * recipe["batch"] for recipe in rounds)
-    ways = [f"{recipe['steps']:,} steps of {recipe['batch']}, lr {recipe['lr']}" for recipe in rounds]
+    scenes, seen = rounds[0]["scenes"], sum(_steps(recipe) * recipe["batch"] for recipe in rounds)
+    ways = [f"{_steps(recipe):,} steps of {recipe['batch']}, lr {recipe['lr']}" for recipe in rounds]
     facts = {
         "data": f"{scenes:,} drawn scenes, {seen:,} seen, half of them mirrored"
         if made["name"] != "tagger"
@@ -118,6 +119,11 @@ def write_twin_card(folder: Path) -> None:
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines))
+
+
+def _steps(recipe: dict) -> int:
+    """Steps of a round that were done."""
+    return recipe["until"] or recipe["steps"]
 
 
 def _scenes(measured: dict[str, float]) -> str:

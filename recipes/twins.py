@@ -33,13 +33,15 @@ Loss = Callable[[nn.Module, np.ndarray, np.random.Generator], tuple[Tensor, dict
 class TwinRecipe:
     """Everything the result depends on besides the model.
 
-    scenes: drawn to learn from. steps, batch: optimiser steps and scenes a step. lr, weight_decay, warmup, clip: AdamW
-    with warm-up, cosine decay to a hundredth, gradient norm clipped. average: of the weights that are kept, per
-    step. bf16: whether most of a step is computed in bfloat16. seed: of weights, order, prompts and world.
+    scenes: drawn to learn from. steps, batch: optimiser steps and scenes a step. until: step at which the round ends
+    early, None for its last. lr, weight_decay, warmup, clip: AdamW with warm-up, cosine decay to a hundredth over all
+    steps, gradient norm clipped. average: of the weights that are kept, per step. bf16: whether most of a step is
+    computed in bfloat16. seed: of weights, order, prompts and world.
     """
 
     scenes: int = 24_000
     steps: int = 2_000
+    until: int | None = None
     batch: int = 16
     lr: float = 1e-3
     weight_decay: float = 0.02
@@ -137,18 +139,20 @@ def train_twin(
 
     The state after every `save_every` steps, and at the end, lies in work/NAME.pt, and is gone on from.
     """
+    if count < recipe.batch:
+        raise InputError(f"scenes must fill a batch ({recipe.batch}), got {count}; draw more.")
     training, checkpoint = Training(model.train(), recipe), work / f"{name}.pt"
     work.mkdir(parents=True, exist_ok=True)
     if checkpoint.is_file():
         training.resume(checkpoint)
-    began = time.monotonic() - training.seconds
+    began, last = time.monotonic() - training.seconds, recipe.until or recipe.steps
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[note]}")) as progress:
-        task = progress.add_task(name, total=recipe.steps, completed=training.done, note="")
-        while training.done < recipe.steps:
+        task = progress.add_task(name, total=last, completed=training.done, note="")
+        while training.done < last:
             training.step(loss_of, count)
             note = ", ".join(f"{key} {value:.3f}" for key, value in training.recent(50).items())
             progress.update(task, advance=1, note=note)
-            if training.done % save_every == 0 or training.done == recipe.steps:
+            if training.done % save_every == 0 or training.done == last:
                 training.seconds = time.monotonic() - began
                 training.save(checkpoint)
                 if not progress.console.is_terminal:

@@ -20,7 +20,7 @@ COARSE = {"coarse": "coarse masks", "snapped": "coarse masks snapped to edges (G
 def read(folder: Path, split: str) -> tuple[Scores | None, list[Scores]]:
     """Scores of the frozen encoder and of the adapters of every seed."""
     found = [
-        json.loads(path.read_text()) for path in sorted(folder.glob(f"{split}-*.json")) if "ceiling" not in str(path)
+        json.loads(path.read_text()) for path in sorted(folder.glob(f"{split}-*.json")) if "ceiling" not in path.name
     ]
     frozen = next((scores for scores in found if scores["model"] == "frozen"), None)
     return frozen, [scores for scores in found if scores["model"] != "frozen"]
@@ -161,7 +161,7 @@ def write_page(folder: Path, page: Path) -> None:
     lines += ["## Do the paper's trends hold here?", "", *answers(frozen, runs), ""]
     lines += ["## On validation", "", "What mini ships was chosen on these frames.", ""]
     for name, words in COARSE.items():
-        lines += [f"{words.capitalize()}:", "", *table_10(validation, name), ""]
+        lines += [f"{words[0].upper()}{words[1:]}:", "", *table_10(validation, name), ""]
     lines += ["Objectness from which a box counts, threshold 0.5:", "", *by_objectness(validation), ""]
     write_text_whole(page, "\n".join(lines))
     plot(runs, page.with_suffix(".png"))

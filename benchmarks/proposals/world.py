@@ -50,7 +50,7 @@ class Kept:
 def kept_proposals(proposer: Proposer, pairs: Pairs, prints: dict[str, str], place: Path) -> Kept:
     """Proposals of all frames, from place.npz where the same models and settings left them."""
     made_of = json.dumps({"config": proposer.config.used(), "prints": prints, "frames": len(pairs.frames)})
-    marker, file = place.with_suffix(".json"), place.with_suffix(".npz")
+    marker, file = (place.with_name(place.name + end) for end in (".json", ".npz"))  # names hold thresholds: dots
     if not (marker.is_file() and marker.read_text() == made_of):
         place.parent.mkdir(parents=True, exist_ok=True)
         found = []
