@@ -160,7 +160,7 @@ def main() -> None:
     scenes = scenes_of("train", options)
     model = new_model(first.seed)
     training = train_twin(model, GroundingLoss(scenes), first, len(scenes), options.work, name="grounding")
-    second = replace(first, steps=WORD_STEPS, until=None, seed=first.seed + 1)
+    second = replace(first, steps=min(WORD_STEPS, options.steps), until=None, seed=first.seed + 1)
     model.load_state_dict(training.averaged().state_dict())
     loss_of = GroundingLoss(scenes, words=True)
     training = train_twin(model, loss_of, second, len(scenes), options.work, name="grounding-words").after(training)

@@ -181,7 +181,7 @@ def main() -> None:
     first = TwinRecipe(steps=options.steps, scenes=options.scenes, seed=options.seed)
     model = new_model(first.seed)
     training = train_twin(model, SamLoss(scenes), first, len(scenes), options.work, name="sam")
-    second = replace(first, steps=SHARP_STEPS, lr=SHARP_LR, seed=first.seed + 1)
+    second = replace(first, steps=min(SHARP_STEPS, options.steps), lr=SHARP_LR, seed=first.seed + 1)
     model.load_state_dict(training.averaged().state_dict())
     sharp = SamLoss(scenes, sharp=True)
     training = train_twin(model, sharp, second, len(scenes), options.work, name="sam-sharp").after(training)

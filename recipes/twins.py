@@ -145,7 +145,7 @@ def train_twin(
     work.mkdir(parents=True, exist_ok=True)
     if checkpoint.is_file():
         training.resume(checkpoint)
-    began, last = time.monotonic() - training.seconds, recipe.until or recipe.steps
+    began, last = time.monotonic() - training.seconds, min(recipe.until or recipe.steps, recipe.steps)
     with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[note]}")) as progress:
         task = progress.add_task(name, total=last, completed=training.done, note="")
         while training.done < last:

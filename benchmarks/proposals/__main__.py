@@ -30,7 +30,7 @@ from moca.segmenter import Segmenter
 from moca.training.calibrate import steps_of
 from recipes.stage_pairs import Pairs
 
-GRID = ProposalConfig(kind="grid", points_per_side=16, pred_iou=0.6, stability=0.7)
+GRID = ProposalConfig(kind="grid", points_per_side=8, pred_iou=0.6, stability=0.7)
 BOX_THRESHOLDS = (0.1, 0.3, 0.5)  # tried on validation
 Coarse = list[StepResult]
 

@@ -144,7 +144,7 @@ def write_page(folder: Path, page: Path) -> None:
         "",
         f"{frames} S4-like and {frames} MS3-like Soundstage frames of 224 pixels with a second of sound each, on which "
         f"nothing was chosen; adapters of {len(runs)} seed(s), mean ± standard deviation. F is AVSBench's at batch 1, "
-        "every frame being a clip. `boxes`: mini OWLv2's boxes, masks by mini SAM; `grid`: mini SAM asked at 16 x 16 "
+        "every frame being a clip. `boxes`: mini OWLv2's boxes, masks by mini SAM; `grid`: mini SAM asked at 8 x 8 "
         "points. `iou`: the paper's rule; `cover`: the coarse mask covers more than the threshold's share of the "
         "proposal. Where no proposal matches, the coarse mask stays. Written by `python -m benchmarks.proposals`. "
         "The paper's figures are real MS3 with ImageBind-Huge, SAM and another detector: compare trends, not values.",
