@@ -52,7 +52,10 @@ def find_source(name: str | Path, kind: Kind) -> str:
     """
     name = str(name)
     if name == "mini":
-        return str(bundled_weights() / "mini" / kind.name)
+        folder = bundled_weights() / "mini" / kind.name
+        if not folder.is_dir():
+            raise InputError(f"mini has no {kind.name}; give a folder or a hub id such as {kind.example}.")
+        return str(folder)
     if name in read_manifest():
         return str(local_source(name))
     if Path(name).is_dir() or (name.count("/") == 1 and not name.startswith((".", "/"))):
