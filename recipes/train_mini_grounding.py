@@ -101,7 +101,7 @@ class GroundingLoss:
 
 
 def dense_loss(
-    found: ModelOutput, labels: list[dict[str, Tensor]], words: int, *, told_apart: bool
+    found: ModelOutput, labels: list[dict[str, Tensor]], words: int, *, told_apart: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Loss of the image encoder's own words and boxes, and 1 - generalised IoU of the latter.
 

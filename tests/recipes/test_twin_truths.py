@@ -136,7 +136,10 @@ def test_tokens_in_the_middle_of_an_object_learn_its_box_and_word():
     known, overlap = dense_loss(SimpleNamespace(**answers), labels, 3)
     assert known.item() == pytest.approx(0, abs=1e-4) and overlap.item() == pytest.approx(0, abs=1e-5)
     wrong = {**answers, "enc_outputs_class": classes.roll(2, dims=2)}  # every word is the next one
-    assert dense_loss(SimpleNamespace(**wrong), labels, 4)[0] > 1
+    confused = dense_loss(SimpleNamespace(**wrong), labels, 4)[0]
+    assert confused > 1 and dense_loss(SimpleNamespace(**wrong), labels, 4, told_apart=True)[0] > confused + 1
+    apart = dense_loss(SimpleNamespace(**answers), labels, 3, told_apart=True)[0]
+    assert apart.item() == pytest.approx(0, abs=1e-4)
     other_row = dense_loss(SimpleNamespace(**answers), labels[::-1], 3)
     assert other_row[0] > 1 and other_row[1] > 0.2
     marks = classes.clone()

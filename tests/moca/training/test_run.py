@@ -243,7 +243,7 @@ def test_image_neighbours_need_a_dino(videos, model, tmp_path):
         f"mining by image needs a DINO, and model {model} has none of its own; name one with --dino, such as "
         "facebook/dino-vits8, or use --mining audio."
     )
-    assert "dino must be mini, a folder" in refusal(
+    assert "dino must be mini, a name of moca weights list" in refusal(
         InputError, videos, tmp_path / "run", image, model=model, dino=tmp_path / "absent"
     )
     assert not (tmp_path / "run").exists()
