@@ -110,7 +110,7 @@ def test_controls_show_what_proposals_could_reach(results):
 def test_answers_follow_from_the_figures(results):
     frozen, runs = read(results, "test")
     lines = answers(frozen, runs)
-    assert len(lines) == 14
+    assert len(lines) == 18
     coarse = COARSE["coarse"]
     assert f"- {coarse}, iou: both beat PMA only: **no** (S4 -0.050, MS3 -0.050 mIoU)" in lines
     assert f"- {coarse}, cover: both beat PMA only: **yes** (S4 +0.050, MS3 +0.050 mIoU)" in lines
