@@ -23,7 +23,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import ViTConfig, ViTModel
 
 from moca.errors import InputError
-from moca.files import written_whole
 from moca.foundation.dino import Dino, save_dino
 from recipes.dino_card import measure_features, write_dino_card
 from recipes.dino_loss import (
@@ -39,6 +38,7 @@ from recipes.dino_loss import (
 from recipes.schedule import cosine, learning_rate, rows_of
 from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
 from recipes.starts import seeded, waves_of_places
+from recipes.states import read_state, write_state
 
 TEST_SPLIT = "dino-test"  # encoder-val was looked at when the recipe was made
 RECORDED = ("loss", "sure", "used")
@@ -167,7 +167,6 @@ class Training:
     def save(self, path: Path) -> None:
         """Write the whole state, so that `resume` goes on where it was."""
         state = {
-            "recipe": json.dumps(asdict(self.recipe)),
             "student": self.student.state_dict(),
             "teacher": self.teacher.state_dict(),
             "center": self.center,
@@ -175,14 +174,11 @@ class Training:
             "history": self.history,
             "seconds": self.seconds,
         }
-        with written_whole(path) as temporary:
-            torch.save(state, temporary)
+        write_state(path, self.recipe, state)
 
     def resume(self, path: Path) -> None:
         """Take over a saved state; InputError when it is another recipe's."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["recipe"] != json.dumps(asdict(self.recipe)):
-            raise InputError(f"{path} must be of the recipe that is run, got another recipe's; give another --work.")
+        state = read_state(path, self.recipe)
         self.student.load_state_dict(state["student"])
         self.teacher.load_state_dict(state["teacher"])
         self.optimiser.load_state_dict(state["optimiser"])

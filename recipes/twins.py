@@ -6,11 +6,10 @@ Everything random follows from the seed and the step.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +20,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from moca.errors import InputError
-from moca.files import written_whole
 from recipes.schedule import learning_rate, rows_of
 from recipes.stage_scenes import Scenes, draw_scenes, scenes_config
+from recipes.states import read_state, write_state
 
 SPLITS = {"train": "twin-train", "val": "twin-val", "test": "twin-test"}
 Loss = Callable[[nn.Module, np.ndarray, np.random.Generator], tuple[Tensor, dict[str, float]]]
@@ -96,7 +95,6 @@ class Training:
     def save(self, path: Path) -> None:
         """Write the whole state, so that `resume` goes on where it was."""
         state = {
-            "recipe": json.dumps(asdict(self.recipe)),
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -104,14 +102,11 @@ class Training:
             "done": self.done,
             "seconds": self.seconds,
         }
-        with written_whole(path) as temporary:
-            torch.save(state, temporary)
+        write_state(path, self.recipe, state)
 
     def resume(self, path: Path) -> None:
         """Take over a saved state; InputError when it is another recipe's."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["recipe"] != json.dumps(asdict(self.recipe)):
-            raise InputError(f"{path} must be of the recipe that is run, got another recipe's; give another --work.")
+        state = read_state(path, self.recipe)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -18,12 +18,12 @@ from transformers import ViTModel
 from moca.errors import InputError
 from moca.foundation import preprocessing
 from moca.foundation.pretrained import Kind, find_source, load_pretrained, read_config, read_document, save_pretrained
+from moca.foundation.reading import READING_FILE
 
 PIXEL_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
 PIXEL_STD = (0.229, 0.224, 0.225)
 TOKENS = ("patches", "class")
 KIND = Kind(name="dino", types=("vit",), example="facebook/dino-vits8", spare=("pooler.",))
-READING_FILE = "preprocessor_config.json"
 
 
 class Dino:
