@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from moca.cli_evaluate import evaluate
+from moca.cli_options import MATCH, PROPOSALS, RULE, UNMATCHED
 from moca.cli_train import train
 from moca.cli_weights import weights
 from moca.errors import InputError
@@ -27,10 +29,6 @@ error_console = Console(stderr=True, highlight=False, soft_wrap=True)
 UsageProblem = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 
 INTERRUPTED = 130
-PROPOSALS = Annotated[str | None, typer.Option(help="Mask proposals: none, boxes or grid.")]
-RULE = Annotated[str | None, typer.Option(help="What of a proposal and the coarse mask counts: iou or cover.")]
-MATCH = Annotated[float | None, typer.Option(help="What the rule must exceed for a proposal to match.")]
-UNMATCHED = Annotated[str | None, typer.Option(help="Where no proposal matches: coarse or empty.")]
 
 
 def main() -> None:
@@ -68,7 +66,7 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
         error_console.print(f"warning: {' '.join(str(message).split())}", markup=False)
 
 
-def _progress() -> Progress:
+def progress_bars() -> Progress:
     """Bars on a terminal, gone when done; nothing where the output is a file."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     times = (TimeElapsedColumn(), TimeRemainingColumn())
@@ -156,7 +154,7 @@ def segment(
     notice = segmenter.pipeline.notice
     if notice:
         error_console.print(f"note: {notice}", markup=False)
-    with _progress() as progress:
+    with progress_bars() as progress:
         outcome = segment_many(
             segmenter, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
         )
@@ -192,59 +190,7 @@ def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
 
 app.command()(train)
 app.add_typer(weights, name="weights")
-
-
-@app.command()
-def evaluate(
-    root: Annotated[Path, typer.Argument(help="AVSBench's folder, or a stage's.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for results.md, .csv and .json.")],
-    subset: Annotated[str, typer.Option(help="s4 or ms3.")] = "s4",
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    method: Annotated[str, typer.Option(help="moca.")] = "moca",
-    model: Annotated[str, typer.Option(help='"mini", "huge", or the folder of a training run.')] = "mini",
-    adapters: Annotated[Path | None, typer.Option(help="Adapters to use instead of the model's own.")] = None,
-    proposals: PROPOSALS = None,
-    rule: RULE = None,
-    match: MATCH = None,
-    unmatched: UNMATCHED = None,
-    controls: Annotated[
-        bool, typer.Option(help="Also muted, with swapped sound, frozen, and without proposals.")
-    ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-) -> None:
-    """Score a method on a data set: AVSBench's mIoU and F, a batch-free F, and the controls."""
-    from moca.data.avsbench import read_avsbench
-    from moca.evaluation import evaluate as run
-    from moca.evaluation import write_results
-    from moca.segmenter import Segmenter
-    from moca.variants import variants_of
-
-    if method != "moca":
-        raise InputError(f"method must be moca, got {method!r}.")
-    clips = read_avsbench(root, subset=subset, split=split)
-    segmenter = Segmenter.load(
-        model,
-        adapters=adapters or "default",
-        device=device,
-        proposals=proposals,
-        rule=rule,
-        match=match,
-        unmatched=unmatched,
-    )
-    variants = variants_of(segmenter, model) if controls else {}
-    with _progress() as progress:
-        task = progress.add_task(f"{subset} {split}", total=None)
-        result = run(
-            segmenter,
-            clips,
-            controls=("muted", "swapped") if controls else (),
-            variants=variants,
-            cache=out / "clips",
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    _, table, _ = write_results(out, {f"{method} ({segmenter.pipeline.name}), {subset} {split}": result})
-    out_console.print(table.read_text(), markup=False)
-    out_console.print(f"written: {table}", markup=False)
+app.command()(evaluate)
 
 
 @app.command()
@@ -260,7 +206,7 @@ def stage(
     """Write Soundstage, the procedural world with exact masks, in AVSBench's own layout."""
     from moca.stage import write_stage
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         task = progress.add_task("drawing", total=None)
         write_stage(
             out,
