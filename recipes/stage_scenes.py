@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from moca.files import write_text_whole
 from moca.stage import CLASSES, SAMPLE_RATE_HZ
@@ -62,6 +64,18 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     return found
+
+
+def classes_shown(owners: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """What every pixel shows, (B, S, S) int64: 0 for the ground and what is not asked for, else 1 + class."""
+    table = np.pad(classes.astype(np.int64) + 1, ((0, 0), (1, 0)))
+    return np.take_along_axis(table, owners.reshape(len(owners), -1).astype(np.int64), 1).reshape(owners.shape)
+
+
+def at_size(shown: Tensor, side: int) -> Tensor:
+    """A square class map (B, S, S) at another size: the class in the middle of each of its pixels."""
+    middles = (torch.arange(side) * 2 + 1) * shown.shape[-1] // (2 * side)
+    return shown[:, middles][:, :, middles]
 
 
 def draw_scenes(config: PairsConfig, cache: Path, *, workers: int = 2) -> Scenes:

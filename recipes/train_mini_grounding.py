@@ -2,9 +2,11 @@
 
     python -m recipes.train_mini_grounding -o weights/mini/grounding
 
-Prompts hold all the classes, or some of them, in any order. The loss is Grounding DINO's own, in which each object
-teaches one query a layer, plus one in which it teaches every token of the image encoder in its middle: from so few
-pictures, one to one alone learns too slowly. A second round also tells the words apart by plain cross-entropy.
+As Grounding DINO starts from a Swin that knows ImageNet, this one's Swin first learns the class at every place of its
+feature maps. Then all of it learns from prompts that hold all the classes, or some of them, in any order. The loss is
+Grounding DINO's own, in which each object teaches one query a layer, plus one in which it teaches every token of the
+image encoder in its middle, and tells the words apart by cross-entropy: from so few pictures, one to one alone learns
+too slowly.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from transformers.utils import ModelOutput
 
 from moca.foundation.grounding import GroundingDino, preprocess_frames, save_grounding
 from moca.stage import CLASSES
-from recipes.stage_scenes import Scenes
+from recipes.stage_scenes import Scenes, at_size, classes_shown
 from recipes.starts import seeded, widened
 from recipes.train_mini_objects import giou_of, mirrored_batch, taught
 from recipes.twin_cards import finish_twin
@@ -28,7 +30,8 @@ from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
 from recipes.twins_measured import measure_grounding
 from recipes.vocabulary import prompt_ids, small_tokenizer, vocabulary
 
-STEPS, UNTIL, WORD_STEPS = 2_400, 1_000, 1_300
+STEPS, SWIN_STEPS = 3_000, 3_000
+MUON, SWIN_MUON = 3e-3, 3e-3
 SIDES = (128, 128)
 WHOLE_PROMPT = 0.5  # share of steps whose prompt holds every class
 
@@ -74,14 +77,45 @@ def mini_config() -> GroundingDinoConfig:
     )
 
 
+class TaughtSwin(nn.Module):
+    """A Swin backbone, and a head for each of its feature maps that teaches it the class at every place."""
+
+    def __init__(self, swin: nn.Module):
+        super().__init__()
+        self.swin = swin
+        self.heads = nn.ModuleList(nn.Linear(width, 1 + len(CLASSES)) for width in swin.channels)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Logits (B, 1 + classes, G, G) of the ground and the classes, for every feature map."""
+        maps = self.swin(pixels).feature_maps
+        return [head(seen.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for head, seen in zip(self.heads, maps, strict=True)]
+
+
+class SwinLoss:
+    """The loss of the first round: cross-entropy of the classes in the middle of every place; half are mirrored."""
+
+    def __init__(self, scenes: Scenes):
+        self.scenes = scenes
+
+    def __call__(self, model: TaughtSwin, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, dict]:
+        frames, owners = self.scenes.frames[rows], self.scenes.owners[rows]
+        turned = rng.random(len(rows)) < 0.5
+        frames[turned], owners[turned] = frames[turned, :, ::-1], owners[turned, :, ::-1]
+        shown = torch.from_numpy(classes_shown(owners, self.scenes.classes[rows]))
+        losses, figures = [], {}
+        for logits in model(preprocess_frames(frames, SIDES)):
+            truth = at_size(shown, logits.shape[-1])
+            losses.append(functional.cross_entropy(logits, truth))
+            right = (logits[:, 1:].argmax(1) + 1 == truth)[truth > 0]
+            figures[f"right of {logits.shape[-1]}"] = right.float().mean().item()
+        return sum(losses), figures
+
+
 class GroundingLoss:
-    """The loss of a batch of scenes with one prompt.
+    """The loss of a batch of scenes with one prompt."""
 
-    words: also tell the words of a prompt apart by plain cross-entropy, see `dense_loss`.
-    """
-
-    def __init__(self, scenes: Scenes, *, words: bool = False):
-        self.scenes, self.words = scenes, words
+    def __init__(self, scenes: Scenes):
+        self.scenes = scenes
 
     def __call__(self, model: nn.Module, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, dict]:
         frames, truths = mirrored_batch(self.scenes, rows, rng)
@@ -95,19 +129,17 @@ class GroundingLoss:
             labels.append({"class_labels": places[places >= 0], "boxes": boxes[places >= 0]})
         ids = torch.tensor([prompt_ids([CLASSES[number] for number in asked])]).expand(len(frames), -1)
         found = model(pixel_values=preprocess_frames(frames, SIDES), input_ids=ids, labels=labels)
-        dense, overlap = dense_loss(found, labels, count, told_apart=self.words)
+        dense, overlap = dense_loss(found, labels, count)
         parts = {"class": found.loss_dict["loss_ce"].item(), "overlap": found.loss_dict["loss_giou"].item()}
         return found.loss + dense, {**parts, "dense": dense.item(), "dense overlap": overlap.item()}
 
 
-def dense_loss(
-    found: ModelOutput, labels: list[dict[str, Tensor]], words: int, *, told_apart: bool = False
-) -> tuple[Tensor, Tensor]:
+def dense_loss(found: ModelOutput, labels: list[dict[str, Tensor]], words: int) -> tuple[Tensor, Tensor]:
     """Loss of the image encoder's own words and boxes, and 1 - generalised IoU of the latter.
 
     The tokens of every level that lie in the middle of an object learn its box and its word; all others learn that no
-    word is there. Word k of a prompt of so many words is its token 1 + 2 k. told_apart: the former also learn which of
-    the words is theirs by cross-entropy between the words, which the focal loss teaches slowly.
+    word is there. The former also learn which of the words is theirs by cross-entropy between the words, which the
+    focal loss teaches slowly. Word k of a prompt of so many words is its token 1 + 2 k.
     """
     logits = found.enc_outputs_class[..., 1 : 1 + 2 * words : 2]
     coordinates, wanted = found.enc_outputs_coord_logits, torch.zeros_like(logits)
@@ -133,8 +165,7 @@ def dense_loss(
         return loss, loss.detach() * 0
     boxes, truth = (torch.cat(part) for part in zip(*pairs, strict=True))
     overlap = (1 - giou_of(boxes, truth)).mean()
-    if told_apart:
-        loss = loss + functional.cross_entropy(*(torch.cat(part) for part in zip(*names, strict=True)))
+    loss = loss + functional.cross_entropy(*(torch.cat(part) for part in zip(*names, strict=True)))
     return 2 * loss + 5 * (boxes - truth).abs().sum(-1).mean() + 2 * overlap, overlap.detach()
 
 
@@ -153,24 +184,31 @@ def new_model(seed: int) -> GroundingDinoForObjectDetection:
         return widened(GroundingDinoForObjectDetection(mini_config()))
 
 
+def new_swin(swin: nn.Module, seed: int) -> TaughtSwin:
+    """A backbone with untrained heads."""
+    with seeded(seed):
+        return TaughtSwin(swin)
+
+
 def main() -> None:
     """Draw, train, save with a card."""
     options = twin_parser(__doc__.splitlines()[0], "grounding", STEPS).parse_args()
-    first = TwinRecipe(steps=options.steps, until=UNTIL, scenes=options.scenes, seed=options.seed)
     scenes = scenes_of("train", options)
+    first = TwinRecipe(steps=min(SWIN_STEPS, options.steps), scenes=options.scenes, muon=SWIN_MUON, seed=options.seed)
     model = new_model(first.seed)
-    training = train_twin(model, GroundingLoss(scenes), first, len(scenes), options.work, name="grounding")
-    second = replace(first, steps=min(WORD_STEPS, options.steps), until=None, seed=first.seed + 1)
-    model.load_state_dict(training.averaged().state_dict())
-    loss_of = GroundingLoss(scenes, words=True)
-    training = train_twin(model, loss_of, second, len(scenes), options.work, name="grounding-words").after(training)
+    swin = model.model.backbone.conv_encoder.model
+    taught = train_twin(new_swin(swin, first.seed), SwinLoss(scenes), first, len(scenes), options.work, name="swin")
+    swin.load_state_dict(taught.averaged().swin.state_dict())
+    second = replace(first, steps=options.steps, muon=MUON, seed=first.seed + 1)
+    loss_of = GroundingLoss(scenes)
+    training = train_twin(model, loss_of, second, len(scenes), options.work, name="grounding").after(taught)
     kept = GroundingDino(training.averaged(), small_tokenizer())
     measured = {split: measure_grounding(kept, scenes_of(split, options)) for split in ("val", "test")}
 
     def save(folder, model, **how) -> None:
         save_grounding(folder, model, small_tokenizer(), **how)
 
-    finish_twin(options.out, "grounding", save, training, measured)
+    finish_twin(options.out, "grounding", save, training, training.averaged(), measured)
 
 
 if __name__ == "__main__":

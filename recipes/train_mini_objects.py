@@ -164,7 +164,7 @@ def main() -> None:
     training = train_twin(model, loss_of, recipe, len(scenes), options.work, name="objects")
     kept = Owlv2Objects(training.averaged())
     measured = {split: measure_objects(kept, scenes_of(split, options)) for split in ("val", "test")}
-    finish_twin(options.out, "objects", save_objects, training, measured)
+    finish_twin(options.out, "objects", save_objects, training, training.averaged(), measured)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,14 @@
 
     python -m recipes.train_mini_sam -o weights/mini/sam
 
-As in SAM, a box is jittered and answered by one mask; a point is answered by three, of which the best is learnt;
-the loss is focal plus Dice, and the expected IoU is learnt beside it. A point on the ground should expect nothing. A
-second round goes on with plain cross-entropy plus Dice: the focal loss leaves a small model unsure along every edge.
+As in SAM, a box is jittered and answered by one mask; a point is answered by three, of which the best is learnt, and
+the expected IoU is learnt beside it. A point on the ground should expect nothing. SAM's image encoder comes from MAE;
+this one starts from nothing, so a head that is thrown away afterwards teaches it the class of every pixel meanwhile,
+and the loss of masks is plain cross-entropy plus Dice: the focal loss leaves a small model unsure along every edge.
 Source: Kirillov et al., Segment Anything, ICCV 2023, appendix A.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,22 +18,23 @@ from torch.nn import functional
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
 from moca.foundation.sam import PIXEL_MEAN, PIXEL_STD, Sam, save_sam
-from recipes.stage_scenes import Scenes, boxes_of
+from moca.stage import CLASSES
+from recipes.stage_scenes import Scenes, at_size, boxes_of, classes_shown
 from recipes.starts import seeded, widened
 from recipes.twin_cards import finish_twin
 from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
 from recipes.twins_measured import measure_sam
 
-STEPS, SHARP_STEPS, SHARP_LR = 3_000, 1_500, 8e-4
+STEPS, MUON = 3_600, 4e-3
 JITTER = 0.1  # of a box's sides, as a standard deviation
 MOST_JITTER_PX = 4.0
-FOCAL_WEIGHT, DICE_WEIGHT = 20.0, 1.0
-SHARP_WEIGHT = 5.0  # of plain cross-entropy in the second round
+PIXEL_WEIGHT, DICE_WEIGHT, CLASS_WEIGHT = 5.0, 1.0, 0.5
+CELLS = 4  # the decoder's masks have so many pixels along each side of a patch
 
 
 def mini_config() -> SamConfig:
-    """A SAM of 0.9 million parameters that reads 160-pixel pictures in 20 x 20 patches."""
-    width = 64
+    """A SAM of 1.2 million parameters that reads 160-pixel pictures in 20 x 20 patches."""
+    width = 96
     return SamConfig(
         vision_config=SamVisionConfig(
             hidden_size=96,
@@ -61,32 +61,47 @@ def pixels_of(frames: np.ndarray) -> Tensor:
     return (torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() - mean) / std
 
 
+class TaughtSam(nn.Module):
+    """A SAM, and the head that teaches its image encoder: classes of the pixels of every patch, from its last block."""
+
+    def __init__(self, sam: SamModel):
+        super().__init__()
+        self.sam = sam
+        self.head = nn.Linear(sam.config.vision_config.hidden_size, (1 + len(CLASSES)) * CELLS * CELLS)
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """What masks are made from (B, D, G, G), and logits (B, 1 + C, 4 G, 4 G) of ground and classes."""
+        seen = self.sam.vision_encoder(pixels, output_hidden_states=True)
+        logits = self.head(seen.hidden_states[-1]).permute(0, 3, 1, 2)
+        return seen.last_hidden_state, functional.pixel_shuffle(logits, CELLS).float()
+
+
 class SamLoss:
-    """The loss of a batch of scenes; half of them are mirrored.
+    """The loss of a batch of scenes; half of them are mirrored."""
 
-    sharp: plain cross-entropy instead of the focal loss.
-    """
+    def __init__(self, scenes: Scenes):
+        self.scenes = scenes
 
-    def __init__(self, scenes: Scenes, *, sharp: bool = False):
-        self.scenes, self.sharp = scenes, sharp
-
-    def __call__(self, model: nn.Module, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, dict]:
-        frames, masks, boxes, points, real = self.prompts(rows, rng)
-        embedding = model.vision_encoder(pixels_of(frames)).last_hidden_state
+    def __call__(self, model: TaughtSam, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, dict]:
+        frames, shown, masks, boxes, points, real = self.prompts(rows, rng)
+        embedding, classes = model.encode(pixels_of(frames))
         truth, real = torch.from_numpy(masks), torch.from_numpy(real)
         asked = {"image_embeddings": embedding, "multimask_output": False, "input_boxes": torch.from_numpy(boxes)}
-        by_box, box_iou = self._losses(model, asked, truth)
+        by_box, box_iou = self._losses(model.sam, asked, truth)
         asked = {"image_embeddings": embedding, "input_points": torch.from_numpy(points)[:, :, None]}
         # Nothing is asked of the masks of the point on the ground but to expect no IoU.
-        by_point, point_iou = self._losses(model, asked, torch.cat([truth[:, :1], torch.zeros_like(truth[:, :1])], 1))
+        by_point, point_iou = self._losses(
+            model.sam, asked, torch.cat([truth[:, :1], torch.zeros_like(truth[:, :1])], 1)
+        )
         by_box, by_point = by_box[..., 0][real].mean(), by_point[:, 0].min(-1).values.mean()
-        loss = by_box + by_point + box_iou[..., 0][real].mean() + point_iou.mean()
-        return loss, {"box": by_box.item(), "point": by_point.item()}
+        by_class = functional.cross_entropy(classes, at_size(torch.from_numpy(shown), classes.shape[-1]))
+        loss = by_box + by_point + box_iou[..., 0][real].mean() + point_iou.mean() + CLASS_WEIGHT * by_class
+        return loss, {"box": by_box.item(), "point": by_point.item(), "class": by_class.item()}
 
     def prompts(self, rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Frames (B, S, S, 3); masks (B, 2, S, S) float32 of two of the objects, or of one twice; their jittered boxes
-        (B, 2, 4) float32; a point (B, 2, 2) float32 in the first of them and one on the ground; and which of the
-        two count, (B, 2) bool.
+        """Frames (B, S, S, 3); what every pixel shows, (B, S, S) int64: 0 the ground, else 1 + class; masks
+        (B, 2, S, S) float32 of two of the objects, or of one twice; their jittered boxes (B, 2, 4) float32; a point
+        (B, 2, 2) float32 in the first of them and one on the ground; and which of the two count, (B, 2) bool.
         """
         side = self.scenes.frames.shape[1]
         frames, owners = self.scenes.frames[rows], self.scenes.owners[rows]
@@ -102,20 +117,18 @@ class SamLoss:
                 masks[row, place] = owners[row] == number + 1
                 boxes[row, place] = jittered(boxes_of(masks[row, place : place + 1] > 0)[0], side, rng)
             points[row] = point_in(masks[row, 0] > 0, rng), point_in(owners[row] == 0, rng)
-        return frames, masks, boxes, points, real
+        shown = classes_shown(owners, self.scenes.classes[rows])
+        return frames, shown, masks, boxes, points, real
 
-    def _losses(self, model: nn.Module, asked: dict, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, sam: nn.Module, asked: dict, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of every mask, and squared error of the IoU it was expected to have: (B, P, M) each."""
-        found = model(**asked)
+        found = sam(**asked)
         logits = found.pred_masks.float()
         # At the decoder's own size: four times cheaper than at the frame's, with soft edges as targets.
         small = functional.interpolate(truth, logits.shape[-2:], mode="area")
         target = small[:, :, None].expand_as(logits)
-        if self.sharp:
-            pixels = SHARP_WEIGHT * cross_entropy(logits, target).mean((-2, -1))
-        else:
-            pixels = FOCAL_WEIGHT * focal_loss(logits, target)
-        loss = pixels + DICE_WEIGHT * dice_loss(logits, target)
+        cross = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((-2, -1))
+        loss = PIXEL_WEIGHT * cross + DICE_WEIGHT * dice_loss(logits, target)
         iou = mask_iou(logits.detach() > 0, target > 0.5)
         return loss, (found.iou_scores.float() - iou).square()
 
@@ -135,19 +148,6 @@ def jittered(box: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray
     return moved if (moved[2:] > moved[:2] + 1).all() else box
 
 
-def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of every pixel."""
-    return functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-
-
-def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0, alpha: float = 0.25) -> Tensor:
-    """Mean focal loss over the last two axes."""
-    cross = cross_entropy(logits, target)
-    right = torch.exp(-cross)
-    share = alpha * target + (1 - alpha) * (1 - target)
-    return (share * (1 - right) ** gamma * cross).mean((-2, -1))
-
-
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """1 - Dice over the last two axes."""
     found = logits.sigmoid()
@@ -160,33 +160,29 @@ def mask_iou(a: Tensor, b: Tensor) -> Tensor:
     return both / either.clamp_min(1)
 
 
-def new_model(seed: int) -> SamModel:
-    """An untrained mini SAM."""
+def new_model(seed: int) -> TaughtSam:
+    """An untrained mini SAM and its teaching head."""
     with seeded(seed):
-        model = widened(SamModel(mini_config()))
+        sam = widened(SamModel(mini_config()))
         # As published: places and kinds of prompts have a spread of 1, and the matrix of places is not learnt. A new
         # model of this class has half its width there, with which neighbouring pixels are as different as any, and
         # 0.02 here, with which the corners of a box are all one.
-        model.shared_image_embedding.positional_embedding.requires_grad_(False).normal_()
-        for module in model.modules():
+        sam.shared_image_embedding.positional_embedding.requires_grad_(False).normal_()
+        for module in sam.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight)
-    return model
+        return TaughtSam(sam)
 
 
 def main() -> None:
     """Draw, train, save with a card."""
     options = twin_parser(__doc__.splitlines()[0], "sam", STEPS).parse_args()
     scenes = scenes_of("train", options)
-    first = TwinRecipe(steps=options.steps, scenes=options.scenes, seed=options.seed)
-    model = new_model(first.seed)
-    training = train_twin(model, SamLoss(scenes), first, len(scenes), options.work, name="sam")
-    second = replace(first, steps=min(SHARP_STEPS, options.steps), lr=SHARP_LR, seed=first.seed + 1)
-    model.load_state_dict(training.averaged().state_dict())
-    sharp = SamLoss(scenes, sharp=True)
-    training = train_twin(model, sharp, second, len(scenes), options.work, name="sam-sharp").after(training)
-    measured = {split: measure_sam(Sam(training.averaged()), scenes_of(split, options)) for split in ("val", "test")}
-    finish_twin(options.out, "sam", save_sam, training, measured)
+    recipe = TwinRecipe(steps=options.steps, scenes=options.scenes, muon=MUON, bf16=True, seed=options.seed)
+    training = train_twin(new_model(recipe.seed), SamLoss(scenes), recipe, len(scenes), options.work, name="sam")
+    sam = training.averaged().sam
+    measured = {split: measure_sam(Sam(sam), scenes_of(split, options)) for split in ("val", "test")}
+    finish_twin(options.out, "sam", save_sam, training, sam, measured)
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def main() -> None:
     def save(folder, model, **how) -> None:
         save_tagger(folder, model, reading=READING, **how)
 
-    finish_twin(options.out, "tagger", save, training, measured)
+    finish_twin(options.out, "tagger", save, training, training.averaged(), measured)
 
 
 if __name__ == "__main__":

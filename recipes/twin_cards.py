@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from recipes.cards import LICENCE, sha256, table
 from recipes.twins import SPLITS, Training
@@ -22,9 +23,10 @@ TOLD = {
         "is": "A SAM that reads 160-pixel pictures in 20 x 20 patches, in `transformers`' own classes and "
         "folder format",
         "loader": 'moca.foundation.sam.load_sam("mini")',
-        "supervision": "the masks of all objects; prompts are their jittered boxes and points in them, no classes",
-        "loss": "focal (20) and Dice (1) of the mask, squared error of the IoU it expects; best of three for a "
-        "point; in the second round cross-entropy (5) instead of focal",
+        "supervision": "the masks of all objects; prompts are their jittered boxes and points in them; the image "
+        "encoder also learns the class of every pixel, through a head that is thrown away",
+        "loss": "cross-entropy (5) and Dice (1) of the mask, squared error of the IoU it expects; best of three for a "
+        "point; cross-entropy (0.5) of the classes",
         "script": "recipes.train_mini_sam",
     },
     "objects": {
@@ -43,9 +45,9 @@ TOLD = {
         "`transformers`' own classes and folder format",
         "loader": 'moca.foundation.grounding.load_grounding("mini")',
         "supervision": "the boxes and classes of all objects, asked for by name",
-        "loss": "Grounding DINO's own: focal for words, L1 and generalised IoU for boxes, after every decoder layer; "
-        "and the same for all tokens of the image encoder in the middle of an object, in the second round with "
-        "cross-entropy between the words",
+        "loss": "first cross-entropy of the class at every place of the Swin's feature maps; then Grounding DINO's own "
+        "(focal for words, L1 and generalised IoU for boxes, after every decoder layer), and the same, with "
+        "cross-entropy between the words, for all tokens of the image encoder in the middle of an object",
         "script": "recipes.train_mini_grounding",
     },
     "tagger": {
@@ -60,10 +62,17 @@ TOLD = {
 
 
 def finish_twin(
-    folder: Path, name: str, save: Callable[..., None], training: Training, measured: dict[str, dict[str, float]]
+    folder: Path,
+    name: str,
+    save: Callable[..., None],
+    training: Training,
+    model: nn.Module,
+    measured: dict[str, dict[str, float]],
 ) -> None:
-    """Save the averaged weights as float16 with training.json and README.md; measured: by split, "val" and "test"."""
-    model = training.averaged()
+    """Save what a training averaged as float16 with training.json and README.md.
+
+    model: the part of the averaged weights that is kept. measured: by split, "val" and "test".
+    """
     save(folder, model, dtype=torch.float16)
     made = {
         "name": name,
@@ -84,7 +93,7 @@ def write_twin_card(folder: Path) -> None:
     made = json.loads((folder / "training.json").read_text())
     told, rounds, test = TOLD[made["name"]], made["rounds"], made["measured"]["test"]
     scenes, seen = rounds[0]["scenes"], sum(_steps(recipe) * recipe["batch"] for recipe in rounds)
-    ways = [f"{_steps(recipe):,} steps of {recipe['batch']}, lr {recipe['lr']}" for recipe in rounds]
+    ways = [f"{_steps(recipe):,} steps of {recipe['batch']}, lr {_rates(recipe)}" for recipe in rounds]
     facts = {
         "data": f"{scenes:,} drawn scenes, {seen:,} seen, half of them mirrored"
         if made["name"] != "tagger"
@@ -119,6 +128,12 @@ def write_twin_card(folder: Path) -> None:
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines))
+
+
+def _rates(recipe: dict) -> str:
+    """Learning rate of a round; models of before there was a choice have none for Muon."""
+    muon = recipe.get("muon")
+    return str(recipe["lr"]) if muon is None else f"{recipe['lr']}, of linear layers {muon} by Muon"
 
 
 def _steps(recipe: dict) -> int:

@@ -34,8 +34,9 @@ class TwinRecipe:
 
     scenes: drawn to learn from. steps, batch: optimiser steps and scenes a step. until: step at which the round ends
     early, None for its last. lr, weight_decay, warmup, clip: AdamW with warm-up, cosine decay to a hundredth over all
-    steps, gradient norm clipped. average: of the weights that are kept, per step. bf16: whether most of a step is
-    computed in bfloat16. seed: of weights, order, prompts and world.
+    steps, gradient norm clipped. muon: rate of the matrices of linear layers, which Muon then moves instead (with the
+    same warm-up and decay), None for AdamW everywhere. average: of the weights that are kept, per step. bf16: whether
+    most of a step is computed in bfloat16. seed: of weights, order, prompts and world.
     """
 
     scenes: int = 24_000
@@ -43,6 +44,7 @@ class TwinRecipe:
     until: int | None = None
     batch: int = 16
     lr: float = 1e-3
+    muon: float | None = None
     weight_decay: float = 0.02
     warmup: int = 100
     clip: float = 1.0
@@ -53,7 +55,7 @@ class TwinRecipe:
 
 @dataclass
 class Training:
-    """A model in training: its average, its optimiser, and what was recorded of every step done."""
+    """A model in training: its average, its optimisers, and what was recorded of every step done."""
 
     model: nn.Module
     recipe: TwinRecipe
@@ -64,12 +66,8 @@ class Training:
 
     def __post_init__(self) -> None:
         self.average = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(self.recipe.average))
-        matrices = [p for p in self.model.parameters() if p.requires_grad and p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.requires_grad and p.ndim <= 1]
-        decay = self.recipe.weight_decay
-        self.optimiser = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
-        )
+        self.optimisers = optimisers_of(self.model, self.recipe)
+        self.rates = [group["lr"] for optimiser in self.optimisers for group in optimiser.param_groups]
 
     def step(self, loss_of: Loss, count: int) -> None:
         """One step on a batch of `count` scenes' rows."""
@@ -81,12 +79,14 @@ class Training:
         # On CPUs the fused attention's backward pass takes longer than all the rest of the step together.
         with sdpa_kernel(SDPBackend.MATH), mixed:
             loss, figures = loss_of(self.model, rows, rng)
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.done, recipe)
-        self.optimiser.zero_grad(set_to_none=True)
+        groups = [group for optimiser in self.optimisers for group in optimiser.param_groups]
+        for group, rate in zip(groups, self.rates, strict=True):
+            group["lr"] = rate / recipe.lr * learning_rate(self.done, recipe)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
-        self.optimiser.step()
+        for optimiser in self.optimisers:
+            optimiser.step()
         self.average.update_parameters(self.model)
         for name, value in {"loss": loss.item(), **figures}.items():
             self.history.setdefault(name, []).append(float(value))
@@ -97,7 +97,7 @@ class Training:
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
             "history": self.history,
             "done": self.done,
             "seconds": self.seconds,
@@ -109,7 +109,8 @@ class Training:
         state = read_state(path, self.recipe)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(kept)
         self.history, self.done, self.seconds = state["history"], state["done"], state["seconds"]
 
     def after(self, earlier: Training) -> Training:
@@ -125,6 +126,27 @@ class Training:
     def averaged(self) -> nn.Module:
         """The model that is kept, in eval mode."""
         return self.average.module.eval()
+
+
+def optimisers_of(model: nn.Module, recipe: TwinRecipe) -> list[torch.optim.Optimizer]:
+    """AdamW, without decay of vectors; and Muon for the matrices of linear layers where the recipe wants it.
+
+    Muon (Jordan et al., 2024; its rate in AdamW's measure as in Liu et al., arXiv 2502.16982) takes these small
+    transformers about twice as far in as many steps.
+    """
+    linear = [module.weight for module in model.modules() if isinstance(module, nn.Linear)]
+    by_muon = {id(weight) for weight in linear if recipe.muon is not None and weight.requires_grad}
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    rest, decay = [p for p in learnt if id(p) not in by_muon], recipe.weight_decay
+    groups = [
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr)]
+    if by_muon:
+        matrices = [p for p in learnt if id(p) in by_muon]
+        found.append(torch.optim.Muon(matrices, recipe.muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return found
 
 
 def train_twin(

@@ -14,7 +14,16 @@ from moca.foundation.wordpieces import check_tokenizer
 from moca.stage import CLASSES, sample_frame
 from recipes import stage_scenes
 from recipes.stage_pairs import FULL_SCALE, tasks_of
-from recipes.stage_scenes import MOST_OBJECTS, SCENE_MIX, SMALLEST_PX, boxes_of, draw_scenes, scenes_config
+from recipes.stage_scenes import (
+    MOST_OBJECTS,
+    SCENE_MIX,
+    SMALLEST_PX,
+    at_size,
+    boxes_of,
+    classes_shown,
+    draw_scenes,
+    scenes_config,
+)
 from recipes.starts import PLACE_SCALE, seeded, waves_of_places, widened
 from recipes.vocabulary import FIRST_WORD, PLACES, prompt_ids, small_tokenizer, vocabulary
 
@@ -110,6 +119,19 @@ def test_boxes_are_the_naive_ones():
 
 
 # The weights to begin with
+
+
+def test_what_is_shown_is_the_naive_map_at_any_size():
+    draw = np.random.default_rng(0)
+    owners, classes = draw.integers(0, 4, (3, 12, 12)).astype(np.uint8), np.array([[4, -1, 0], [-1] * 3, [1, 2, 3]])
+    shown = classes_shown(owners, classes.astype(np.int8))
+    for row, y, x in product(range(3), range(12), range(12)):
+        owner = owners[row, y, x]
+        assert shown[row, y, x] == (1 + classes[row, owner - 1] if owner else 0)
+    assert shown.dtype == np.int64 and not shown[1].any() and shown[0].any()
+    small = at_size(torch.from_numpy(shown), 4)
+    np.testing.assert_array_equal(small, shown[:, 1::3, 1::3])
+    np.testing.assert_array_equal(at_size(torch.from_numpy(shown), 12), shown)
 
 
 def test_a_seeded_start_leaves_the_global_generator_alone():

@@ -36,7 +36,7 @@ def test_a_card_says_what_was_recorded_and_measured(tmp_path, capsys):
         training.step(loss_of, 20)
     training.seconds = 754.0
     folder = tmp_path / "objects"
-    finish_twin(folder, "objects", saved, training, MEASURED)
+    finish_twin(folder, "objects", saved, training, training.averaged(), MEASURED)
     made, card = json.loads((folder / "training.json").read_text()), (folder / "README.md").read_text()
     assert capsys.readouterr().out == card + "\n"
     assert made["rounds"] == [asdict(SMALL)] and made["measured"] == MEASURED and made["splits"] == SPLITS
@@ -62,7 +62,8 @@ def test_a_card_says_what_was_recorded_and_measured(tmp_path, capsys):
 def test_no_figure_of_a_card_is_typed_in(tmp_path, name):
     count = "sounds" if name == "tagger" else "objects"
     first = TwinRecipe(scenes=1_111, steps=222, batch=33, lr=0.0444, average=0.555, seed=66)
-    rounds = [asdict(first), asdict(replace(first, steps=100, lr=0.0333))]
+    rounds = [asdict(first), asdict(replace(first, steps=100, lr=0.0333, muon=0.07))]
+    del rounds[0]["muon"]  # as models have it that were trained before there was a choice
     made = {"name": name, "rounds": rounds, "parameters": 7_777, "minutes": 8.8, "last": {"loss": 9.999}}
     measured = {split: {count: 1_010, "mAP": figure} for split, figure in (("val", 0.111), ("test", 0.222))}
     made |= {"measured": measured, "splits": {"test": "the-test", "val": "the-val"}}
@@ -70,7 +71,7 @@ def test_no_figure_of_a_card_is_typed_in(tmp_path, name):
     (tmp_path / "training.json").write_text(json.dumps(made))
     write_twin_card(tmp_path)
     card = (tmp_path / "README.md").read_text()
-    assert "AdamW, 222 steps of 33, lr 0.0444; then 100 steps of 33, lr 0.0333;" in card
+    assert "AdamW, 222 steps of 33, lr 0.0444; then 100 steps of 33, lr 0.0333, of linear layers 0.07 by Muon;" in card
     for words in ("1,111", "10,626", "0.555", "| seed | 66 |", "7,777", "8.8", "9.999", "1,010"):
         assert words in card, words
     assert "| mAP | 0.222 | 0.111 |" in card and "`the-test`" in card and "`the-val`" in card
@@ -84,8 +85,8 @@ def test_what_cards_say_of_the_models_is_so():
         assert f"{vision.image_size}-pixel pictures in {side} x {side} patches" in TOLD[words]["is"]
     assert f"{ast.num_mel_bins} mel bins" in TOLD["tagger"]["is"] and train_mini_tagger.MIXED == 0.5
     assert train_mini_grounding.mini_config().text_config.num_hidden_layers == 1
-    focal, dice = train_mini_sam.FOCAL_WEIGHT, train_mini_sam.DICE_WEIGHT
-    assert f"focal ({focal:.0f}) and Dice ({dice:.0f})" in TOLD["sam"]["loss"]
-    assert f"cross-entropy ({train_mini_sam.SHARP_WEIGHT:.0f})" in TOLD["sam"]["loss"]
+    pixels, dice = train_mini_sam.PIXEL_WEIGHT, train_mini_sam.DICE_WEIGHT
+    assert f"cross-entropy ({pixels:.0f}) and Dice ({dice:.0f})" in TOLD["sam"]["loss"]
+    assert f"cross-entropy ({train_mini_sam.CLASS_WEIGHT}) of the classes" in TOLD["sam"]["loss"]
     distance, overlap = train_mini_objects.DISTANCE, train_mini_objects.OVERLAP
     assert f"L1 ({distance:.0f}) and generalised IoU ({overlap:.0f})" in TOLD["objects"]["loss"]

@@ -5,11 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from moca.foundation.sam_masks import pixels_of as pixels_as_used
+from moca.stage import CLASSES
 from recipes import train_mini_sam
-from recipes.stage_scenes import boxes_of, draw_scenes, scenes_config
-from recipes.train_mini_sam import SamLoss, dice_loss, focal_loss, jittered, mask_iou, point_in
+from recipes.stage_scenes import at_size, boxes_of, draw_scenes, scenes_config
+from recipes.train_mini_sam import CLASS_WEIGHT, SamLoss, dice_loss, jittered, mask_iou, point_in
 
 SIDE = 64
 ROWS = np.arange(8)
@@ -21,14 +23,17 @@ def scenes(tmp_path_factory):
 
 
 def test_prompts_lie_on_what_they_ask_for(scenes):
-    frames, masks, boxes, points, real = SamLoss(scenes).prompts(np.arange(32), np.random.default_rng(0))
+    frames, shown, masks, boxes, points, real = SamLoss(scenes).prompts(np.arange(32), np.random.default_rng(0))
     turned = 0
     for row in range(32):
         mirrored = not np.array_equal(frames[row], scenes.frames[row])
         turned += mirrored
         flip = slice(None, None, -1 if mirrored else 1)
         np.testing.assert_array_equal(frames[row], scenes.frames[row][:, flip])
-        owned = [mask[:, flip] for mask in scenes.objects(row)[0]]
+        owned, _, classes = scenes.objects(row)
+        owned = [mask[:, flip] for mask in owned]
+        expected = sum((1 + number) * mask for number, mask in zip(classes, owned, strict=True))
+        np.testing.assert_array_equal(shown[row], expected)
         assert all(any(np.array_equal(mask > 0, one) for one in owned) for mask in masks[row])
         assert real[row].tolist() == [True, len(owned) > 1]
         assert np.array_equal(masks[row, 0], masks[row, 1]) == (len(owned) == 1)
@@ -63,11 +68,8 @@ def test_losses_of_masks_are_the_naive_ones():
     target[0] = target[0].round()
     for found, truth in zip(logits, target, strict=True):
         p = 1 / (1 + np.exp(-found))
-        cross = -(truth * np.log(p) + (1 - truth) * np.log(1 - p))
-        focal = ((0.25 * truth + 0.75 * (1 - truth)) * (1 - np.exp(-cross)) ** 2 * cross).mean()
         dice = 1 - (2 * (p * truth).sum() + 1) / (p.sum() + truth.sum() + 1)
-        given = torch.from_numpy(found), torch.from_numpy(truth)
-        assert focal_loss(*given).item() == pytest.approx(focal) and dice_loss(*given).item() == pytest.approx(dice)
+        assert dice_loss(torch.from_numpy(found), torch.from_numpy(truth)).item() == pytest.approx(dice)
     a, b = (torch.from_numpy(draw.random((3, 4, 5)) < 0.5) for _ in range(2))
     expected = [(one & two).sum() / (one | two).sum() for one, two in zip(a.numpy(), b.numpy(), strict=True)]
     np.testing.assert_allclose(mask_iou(a, b), expected, rtol=1e-6)
@@ -75,13 +77,18 @@ def test_losses_of_masks_are_the_naive_ones():
 
 
 class Oracle:
-    """A SAM that answers the prompts of one batch with their masks; of a point, with its third mask."""
+    """A SAM that answers the prompts of one batch with their masks; of a point, with its third mask. It knows what
+    every pixel shows, too, or takes the ground for the first class."""
 
-    def __init__(self, masks, ground):
-        self.masks, self.ground = torch.from_numpy(masks), ground
-        self.vision_encoder = lambda pixels: SimpleNamespace(last_hidden_state=pixels)
+    def __init__(self, shown, masks, ground, *, confused=False):
+        self.masks, self.ground, self.size = torch.from_numpy(masks), ground, shown.shape[-1] // 2
+        shown = at_size(torch.from_numpy(shown), self.size)
+        self.shown = shown.clamp_min(1) if confused else shown
 
-    def __call__(self, *, image_embeddings, input_boxes=None, input_points=None, multimask_output=True):
+    def encode(self, pixels):
+        return pixels, 40 * functional.one_hot(self.shown, 1 + len(CLASSES)).permute(0, 3, 1, 2).float()
+
+    def sam(self, *, image_embeddings, input_boxes=None, input_points=None, multimask_output=True):
         logits = 40 * self.masks[:, :, None] - 20
         if input_boxes is not None:
             return SimpleNamespace(pred_masks=logits, iou_scores=torch.ones(logits.shape[:3]))
@@ -92,14 +99,19 @@ class Oracle:
         return SimpleNamespace(pred_masks=logits, iou_scores=expected)
 
 
-@pytest.mark.parametrize("sharp", [False, True])
-def test_a_sam_that_knows_it_all_has_no_loss_if_it_expects_nothing_of_the_ground(scenes, sharp):
-    loss_of = SamLoss(scenes, sharp=sharp)
-    _, masks, *_ = loss_of.prompts(ROWS, np.random.default_rng(5))
-    modest, sure = (loss_of(Oracle(masks, ground), ROWS, np.random.default_rng(5))[0] for ground in (0.0, 1.0))
-    assert modest.item() == pytest.approx(0, abs=1e-3) and sure.item() == pytest.approx(0.5, abs=1e-3)
-    _, others, *_ = loss_of.prompts(ROWS, np.random.default_rng(6))
-    assert loss_of(Oracle(others, 0.0), ROWS, np.random.default_rng(5))[0] > 1
+def test_a_sam_that_knows_it_all_has_no_loss_if_it_expects_nothing_of_the_ground(scenes):
+    loss_of = SamLoss(scenes)
+
+    def loss(seed, ground, **how):
+        _, shown, masks, *_ = loss_of.prompts(ROWS, np.random.default_rng(seed))
+        return loss_of(Oracle(shown, masks, ground, **how), ROWS, np.random.default_rng(5))
+
+    assert loss(5, 0.0)[0].item() == pytest.approx(0, abs=1e-3) and loss(5, 1.0)[0].item() == pytest.approx(
+        0.5, abs=1e-3
+    )
+    confused, figures = loss(5, 0.0, confused=True)
+    assert confused.item() == pytest.approx(CLASS_WEIGHT * figures["class"], abs=1e-3) and figures["class"] > 5
+    assert loss(6, 0.0)[0] > 1
 
 
 def test_sam_is_trained_on_the_pixels_it_will_read(scenes):

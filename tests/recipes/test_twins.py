@@ -128,7 +128,9 @@ def test_a_step_is_the_recipes(monkeypatch):
         norm = torch.stack([p.grad.norm() for p in training.model.parameters() if p.grad is not None]).norm()
         assert norm <= 0.01 + 1e-6  # of losses of hundreds
         step = training.done - 1
-        assert {group["lr"] for group in training.optimiser.param_groups} == {learning_rate(step, training.recipe)}
+        [adamw] = training.optimisers
+        rate = learning_rate(step, training.recipe)
+        assert [group["lr"] for group in adamw.param_groups] == pytest.approx([rate, rate])
         np.testing.assert_array_equal(seen[-1][0], rows_of(step, np.arange(COUNT), training.recipe))
     assert sorted(np.concatenate([rows for rows, _ in seen])) == list(range(COUNT))
     assert len({draw for _, draw in seen}) == 5
@@ -138,10 +140,40 @@ def test_a_step_is_the_recipes(monkeypatch):
 
 def test_only_matrices_decay_and_frozen_ones_are_left_out():
     training = Training(network(), SMALL)
-    matrices, vectors = (group["params"] for group in training.optimiser.param_groups)
+    [adamw] = training.optimisers
+    matrices, vectors = (group["params"] for group in adamw.param_groups)
     assert {id(p) for p in matrices} == {id(training.model[i].weight) for i in (0, 3)}
     assert {id(p) for p in vectors} == {id(p) for p in (*training.model[1].parameters(), training.model[3].bias)}
-    assert [group["weight_decay"] for group in training.optimiser.param_groups] == [SMALL.weight_decay, 0.0]
+    assert [group["weight_decay"] for group in adamw.param_groups] == [SMALL.weight_decay, 0.0]
+
+
+def test_muon_moves_the_matrices_of_linear_layers_at_its_own_rate(tmp_path):
+    recipe = replace(SMALL, muon=0.1, clip=1e9)
+    model = nn.Sequential(nn.Embedding(COUNT, 3), network())
+    model[1][3].weight.requires_grad_(False)
+
+    def loss_of(model, rows, rng):
+        return model(torch.from_numpy(rows)).square().mean(), {}
+
+    training = Training(model.train(), recipe)
+    adamw, muon = training.optimisers
+    assert [p is model[1][0].weight for p in muon.param_groups[0]["params"]] == [True]
+    assert [p is model[0].weight for p in adamw.param_groups[0]["params"]] == [True]
+    for step in range(3):
+        before = model[1][0].weight.detach().clone()
+        training.step(loss_of, COUNT)
+        rate = learning_rate(step, recipe)
+        assert muon.param_groups[0]["lr"] == pytest.approx(2 * rate)  # 0.1 beside 0.05
+        assert adamw.param_groups[0]["lr"] == pytest.approx(rate)
+        moved = (model[1][0].weight - before * (1 - 2 * rate * recipe.weight_decay)).detach()
+        singular = torch.linalg.svdvals(moved) / (0.2 * 2 * rate * 8**0.5)  # AdamW's measure: 0.2 of the longer side
+        assert singular.min() > 0.6 and singular.max() < 1.3  # all directions alike
+    training.save(tmp_path / "net.pt")
+    again = Training(copy.deepcopy(model), recipe)
+    again.resume(tmp_path / "net.pt")
+    for run in (training, again):
+        run.step(loss_of, COUNT)
+    assert torch.equal(again.model[1][0].weight, training.model[1][0].weight)
 
 
 def test_bfloat16_is_for_the_forward_pass_only():
