@@ -20,6 +20,7 @@ bench: $(INSTALLED)  ## speed as ratios against references in the same run
 	$(BIN)/python -m benchmarks.matching
 	$(BIN)/python -m benchmarks.fscore
 	$(BIN)/python -m benchmarks.memory
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.metrics
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mining
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt

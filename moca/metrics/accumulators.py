@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 from moca.errors import InputError
+from moca.metrics.collecting import ByPlace
 from moca.metrics.segmentation import THRESHOLDS, frame_f, frame_iou, frame_iou_plain, threshold_curves
 
 BATCH_VIDEOS = (1, 4)
@@ -80,7 +81,7 @@ def score_video(masks: np.ndarray, heats: np.ndarray, truth: np.ndarray) -> Vide
     )
 
 
-class AVSBenchScores:
+class AVSBenchScores(ByPlace[VideoScores]):
     """Collects videos and gives all numbers at once.
 
     Videos are kept by their place in the test set: batches are cut in that order, so shards that give each
@@ -99,31 +100,11 @@ class AVSBenchScores:
         self.batch_videos = (batch_videos,) if isinstance(batch_videos, int) else tuple(batch_videos)
         if not self.batch_videos or min(self.batch_videos) < 1:
             raise InputError(f"batch_videos must be at least 1, got {batch_videos}; AVSBench uses 1 and 4.")
-        self._videos: dict[int, VideoScores] = {}
-
-    def __len__(self) -> int:
-        return len(self._videos)
+        super().__init__()
 
     def update(self, masks, heats, truth, *, index: int | None = None) -> None:
         """Score one video (see `score_video`) and keep it."""
         self.add(score_video(masks, heats, truth), index=index)
-
-    def add(self, video: VideoScores, *, index: int | None = None) -> None:
-        """Keep a scored video at place `index` of the test set; by default after the last one."""
-        index = max(self._videos, default=-1) + 1 if index is None else index
-        if index in self._videos:
-            raise InputError(f"every video counts once, video {index} is already scored; give it its own index.")
-        self._videos[index] = video
-
-    def merge(self, other: AVSBenchScores) -> None:
-        """Take over the videos of another shard; refuses, unchanged, if a video is in both."""
-        both = sorted(self._videos.keys() & other._videos.keys())
-        if both:
-            raise InputError(
-                f"every video counts once, {len(both)} are in both shards (first: {both[0]}); "
-                "give videos their index in the whole test set."
-            )
-        self._videos |= other._videos
 
     def compute(self) -> dict[str, float]:
         """Every metric of the videos so far. In [0, 1], best 1 and worst 0, unless said otherwise.
@@ -139,9 +120,7 @@ class AVSBenchScores:
         right when the sound is muted.
         videos, frames, sounding_frames: how many were counted.
         """
-        videos = [self._videos[index] for index in sorted(self._videos)]
-        if not videos:
-            raise InputError("at least 1 video must be scored before metrics exist, got 0; call update() first.")
+        videos = self.in_order()
         frames, sounding = sum(v.frames for v in videos), sum(v.sounding for v in videos)
         silent = frames - sounding
         metrics: dict[str, float] = {}

@@ -124,7 +124,7 @@ def test_refusals_change_nothing():
         "give it its own index.",
         lambda: AVSBenchScores(0): "batch_videos must be at least 1, got 0; AVSBench uses 1 and 4.",
         lambda: AVSBenchScores().compute(): "at least 1 video must be scored before metrics exist, got 0; "
-        "call update() first.",
+        "call add() or update() first.",
     }
     before = scores.compute()
     for call, message in cases.items():
