@@ -38,5 +38,7 @@ class ByPlace(Generic[Scored]):
     def in_order(self) -> list[Scored]:
         """The videos in the order of the test set; raises InputError if there is none."""
         if not self._videos:
-            raise InputError("at least 1 video must be scored before metrics exist, got 0; call add() or update() first.")
+            raise InputError(
+                "at least 1 video must be scored before metrics exist, got 0; call add() or update() first."
+            )
         return [self._videos[index] for index in sorted(self._videos)]
