@@ -5,22 +5,17 @@ Five frames a clip, one per second, 224 x 224. Source: the official loaders (Ope
 
 from __future__ import annotations
 
-import csv
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from moca.data.audio import SAMPLE_RATE_HZ, read_wav, step_slice
+from moca.data.reading import Column, check_files, digest_of_files, open_picture, read_columns, second_steps
 from moca.errors import InputError
 from moca.media.video import Step
 
 FRAMES = 5
-FRAME_AT_S = 15 / 16
-"""Where in its second a frame was taken: the official script samples 16 per second and keeps the last."""
 SPLITS = ("train", "val", "test")
 
 
@@ -31,10 +26,10 @@ class _Subset:
     folder: str
     csv: str
     data: str
-    name: tuple[str, int]
+    name: Column
     """Column of the clip's name: its header, and its position should the header say otherwise."""
-    split: tuple[str, int]
-    category: tuple[str, int] | None
+    split: Column
+    category: Column | None
 
 
 SUBSETS = {
@@ -73,17 +68,7 @@ class AVSClip:
 
     def steps(self) -> Iterator[Step]:
         """The clip as every method sees it: one frame and one second of sound at a time."""
-        samples = read_wav(self.audio)
-        for index, path in enumerate(self.frames):
-            yield Step(
-                index=index,
-                start_s=float(index),
-                end_s=float(index + 1),
-                frame_s=index + FRAME_AT_S,
-                frame=_load_frame(path),
-                audio=step_slice(samples, index * SAMPLE_RATE_HZ, SAMPLE_RATE_HZ),
-                sample_rate_hz=SAMPLE_RATE_HZ,
-            )
+        return second_steps(self.frames, self.audio)
 
     def truths(self) -> Iterator[np.ndarray | None]:
         """(H, W) bool per frame, True where it sounds; None where a frame is not annotated."""
@@ -92,11 +77,7 @@ class AVSClip:
 
     def fingerprint(self) -> str:
         """Hex digest that changes when a file of the clip is moved or written again."""
-        digest = hashlib.sha256(f"{self.name}|{self.category}".encode())
-        for path in (*self.frames, *self.masks, self.audio):
-            stat = path.stat() if path is not None else None
-            digest.update(f"|{path}|{stat and (stat.st_size, stat.st_mtime_ns)}".encode())
-        return digest.hexdigest()
+        return digest_of_files(f"{self.name}|{self.category}", (*self.frames, *self.masks, self.audio))
 
 
 def load_mask(path: str | Path) -> np.ndarray:
@@ -105,7 +86,7 @@ def load_mask(path: str | Path) -> np.ndarray:
     Works for black and white, grey, palette (the index counts) and colour files (any channel; opacity does
     not count). The official S4 loader converts to PIL mode "1" instead, which loses masks stored as 0 and 1.
     """
-    with _open_image(Path(path)) as image:
+    with open_picture(Path(path)) as image:
         values = np.asarray(image)
         if image.mode in ("RGBA", "LA", "PA"):
             values = values[..., :-1]
@@ -125,14 +106,15 @@ def read_avsbench(root: str | Path, subset: str = "s4", split: str = "test") -> 
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}; results are reported on test.")
     layout = SUBSETS[subset]
     folder = _find_folder(Path(root), subset, layout)
-    rows = [(name, category) for name, category, found in _read_csv(folder / layout.csv, layout) if found == split]
+    rows = [(name, category) for name, category, found in _read_rows(folder / layout.csv, layout) if found == split]
     if not rows:
         raise InputError(
             f"split {split} must have at least 1 clip, {folder / layout.csv} lists 0; check its split column."
         )
     build = _s4_clip if subset == "s4" else _ms3_clip
     clips = [build(folder / layout.data, split, name, category) for name, category in rows]
-    _check_files(clips, folder, subset, split)
+    needed = [path for clip in clips for path in (*clip.frames, *clip.masks, clip.audio) if path is not None]
+    check_files(needed, folder, f"AVSBench {subset} {split}")
     return clips
 
 
@@ -150,36 +132,11 @@ def _find_folder(root: Path, subset: str, layout: _Subset) -> Path:
     )
 
 
-def _read_csv(path: Path, layout: _Subset) -> Iterator[tuple[str, str, str]]:
-    """Yield (name, category, split) of every row; columns by header, else by position."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
-        header = [title.strip().lower() for title in next(rows, [])]
-        columns = [_column(path, header, column) for column in (layout.name, layout.category, layout.split)]
-        for row in rows:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) < len(header):
-                raise InputError(
-                    f"{path.name} must have {len(header)} columns in every row, line {rows.line_num} has "
-                    f"{len(row)}; repair the line."
-                )
-            name, category, split = ("" if at is None else row[at].strip() for at in columns)
-            yield name, category, split
-
-
-def _column(path: Path, header: list[str], column: tuple[str, int] | None) -> int | None:
-    if column is None:
-        return None
-    title, position = column
-    if title in header:
-        return header.index(title)
-    if position < len(header):
-        return position
-    raise InputError(
-        f"{path.name} must have a column {title!r}, its header is {header}; name the column or put it at "
-        f"place {position + 1}."
-    )
+def _read_rows(path: Path, layout: _Subset) -> Iterator[tuple[str, str, str]]:
+    """Yield (name, category, split) of every row; the category is "" where there is none."""
+    columns = [column for column in (layout.name, layout.category, layout.split) if column is not None]
+    for name, *category, split in read_columns(path, columns):
+        yield name, "".join(category), split
 
 
 def _s4_clip(data: Path, split: str, name: str, category: str) -> AVSClip:
@@ -203,29 +160,3 @@ def _ms3_clip(data: Path, split: str, name: str, category: str) -> AVSClip:
         masks=tuple(data / "gt_masks" / split / name / f"{name}_{n}.png" for n in range(1, FRAMES + 1)),
         audio=data / "audio_wav" / split / f"{name}.wav",
     )
-
-
-def _check_files(clips: list[AVSClip], folder: Path, subset: str, split: str) -> None:
-    needed = [path for clip in clips for path in (*clip.frames, *clip.masks, clip.audio) if path is not None]
-    missing = [str(path.relative_to(folder)) for path in needed if not path.is_file()]
-    if missing:
-        more = ", ..." if len(missing) > 5 else ""
-        raise InputError(
-            f"AVSBench {subset} {split} needs {len(needed)} files in {folder}, {len(missing)} are missing: "
-            f"{', '.join(missing[:5])}{more}; unpack the data set again."
-        )
-
-
-def _load_frame(path: Path) -> np.ndarray:
-    with _open_image(path) as image:
-        return np.array(image.convert("RGB"))  # a copy that may be written to
-
-
-def _open_image(path: Path) -> Image.Image:
-    try:
-        image = Image.open(path)
-        image.load()
-    except OSError as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"frames and masks must be images, {path} cannot be read ({reason}); copy it again.") from None
-    return image

@@ -7,11 +7,11 @@ The csv has no header; a row is YouTube id, start in seconds, label, split, as i
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from moca.data.folders import files_by_name
 from moca.errors import InputError
 
 COLUMNS = ("id", "start", "label", "split")
@@ -67,7 +67,7 @@ def read_vggsound(table: str | Path, clips: str | Path, split: str = "train") ->
     if not listed:
         splits = ", ".join(sorted({part for *_, part in rows})) or "none"
         raise InputError(f"{table} must list clips of the split {split!r}, its splits are: {splits}; choose one.")
-    there = _files(clips)
+    there = files_by_name(clips)
     found, missing = [], []
     for name, (key, start, label) in listed.items():
         path = there.get(f"{name}.mp4")
@@ -106,16 +106,3 @@ def _parsed(cells: list[str], table: Path, line: int) -> tuple[str, int, str, st
     if not key or {"/", "\\"} & set(key):
         raise InputError(f"{table} must name a YouTube id first, line {line} has {key!r}; mend or remove it.")
     return key, int(start), label, split
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """Every file below folder by its name; of two with one name, the first in the order of their paths.
-
-    One walk instead of a look for each clip: the csv lists 200,000.
-    """
-    found: dict[str, Path] = {}
-    for place, folders, names in os.walk(folder):
-        folders.sort()
-        for name in names:
-            found.setdefault(name, Path(place, name))
-    return found

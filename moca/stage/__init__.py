@@ -5,9 +5,10 @@ distractors, mixtures, off-screen sounds, noise and silence. Nothing here needs 
 """
 
 from moca.stage.casting import KINDS
-from moca.stage.clip import StageClip, StageConfig, sample_clip
+from moca.stage.clip import StageClip, sample_clip
 from moca.stage.frames import StageFrame, StageObject, sample_frame
 from moca.stage.objects import CLASSES
+from moca.stage.outline import StageConfig
 from moca.stage.seeds import derive_seed
 from moca.stage.synthesis import SAMPLE_RATE_HZ
 from moca.stage.writing import write_stage

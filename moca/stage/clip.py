@@ -6,36 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from moca.errors import InputError
-from moca.stage.casting import Cast, draw_cast
-from moca.stage.frames import check_size, floor_noise, voice_levels
-from moca.stage.scene import build_scene
+from moca.stage.casting import Cast
+from moca.stage.frames import floor_noise, voice_levels
+from moca.stage.outline import StageConfig, outline_clip
 from moca.stage.seeds import generator
 from moca.stage.sounds import limit, render_voice
 from moca.stage.synthesis import SAMPLE_RATE_HZ
 
 FADE_S = 0.02  # a source that starts or stops does so within its own step
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageConfig:
-    """Form of a clip.
-
-    size: side of the square frames, 32 to 2048 pixels. rate_hz: video frames per second, 1 to 60. steps:
-    length in steps of one second, 1 to 60; AVSBench has 5.
-    """
-
-    size: int = 224
-    rate_hz: int = 8
-    steps: int = 5
-
-    def __post_init__(self) -> None:
-        check_size(self.size)
-        for name, unit in (("rate_hz", "frames per second"), ("steps", "seconds")):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 60:
-                default = StageConfig.__dataclass_fields__[name].default
-                raise InputError(f"{name} must be from 1 to 60 {unit}, got {value!r}; choose for example {default}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,54 +55,26 @@ def sample_clip(seed: int, kind: str, config: StageConfig | None = None, *, lead
     >>> sample_clip(0, "s4", StageConfig(size=64)).masks.shape
     (5, 64, 64)
     """
-    config = config or StageConfig()
-    rng = generator(seed, kind, "clip")
-    inner = int(rng.integers(1 << 62))
-    cast = draw_cast(rng, kind, lead=lead)
-    active = _timeline(generator(inner, "timeline"), config.steps, len(cast.heard))
-    frames_at = np.arange(1, config.steps + 1) * config.rate_hz - 1
-    middle = config.steps / 2
-    times = tuple(float(number / config.rate_hz - middle) for number in frames_at)
-    scene = build_scene(inner, cast, side=config.size, times_s=times, duration_s=float(config.steps))
+    outline = outline_clip(seed, kind, config or StageConfig(), lead=lead)
+    config, cast, scene = outline.config, outline.cast, outline.scene()
     frames = [
-        scene.render(number / config.rate_hz - middle, generator(inner, "sensor", number))
+        scene.render(outline.from_middle(number), generator(outline.seed, "sensor", number))
         for number in range(config.steps * config.rate_hz)
     ]
-    object_masks = np.stack([scene.masks(time_s) for time_s in times])
-    heard = tuple(tuple(name for name, on in zip(cast.heard, step, strict=True) if on) for step in active)
-    plays = np.array([[name in cast.sounding and name in names for name in cast.objects] for names in heard])
+    object_masks = np.stack([scene.masks(time_s) for time_s in outline.times_s])
+    plays = np.array([[name in names for name in cast.objects] for names in outline.sounding])
     return StageClip(
         kind=kind,
         config=config,
         frames=np.stack(frames),
-        audio=_sound_track(generator(inner, "sound"), kind, cast, active),
-        frames_at=frames_at,
+        audio=_sound_track(generator(outline.seed, "sound"), kind, cast, outline.active),
+        frames_at=outline.frames_at,
         masks=(object_masks & plays[:, :, None, None]).any(axis=1).astype(np.uint8),
         object_masks=object_masks.astype(np.uint8),
         objects=cast.objects,
-        heard=heard,
-        sounding=tuple(tuple(name for name in names if name in cast.sounding) for names in heard),
+        heard=outline.heard,
+        sounding=outline.sounding,
     )
-
-
-def _timeline(rng: np.random.Generator, steps: int, voices: int) -> np.ndarray:
-    """Which voice is on in which step, (steps, voices) bool; every voice is on at least once."""
-    active = np.ones((steps, voices), bool)
-    for voice in range(voices):
-        if voices > 1:
-            style, cut = rng.random(), int(rng.integers(1, max(2, steps)))
-            if style < 0.25:
-                active[:cut, voice] = False
-            elif style < 0.5:
-                active[cut:, voice] = False
-            elif style < 0.65:
-                active[:, voice] = rng.random(steps) < 0.6
-            if not active[:, voice].any():
-                active[int(rng.integers(steps)), voice] = True
-        elif rng.random() < 0.3 and steps > 2:
-            pauses = 1 + int(rng.integers(0, max(1, (steps - 1) // 2)))
-            active[rng.choice(np.arange(1, steps), pauses, replace=False), voice] = False
-    return active
 
 
 def _sound_track(rng: np.random.Generator, kind: str, cast: Cast, active: np.ndarray) -> np.ndarray:

@@ -1,22 +1,24 @@
-"""A whole stage on disk: AVSBench's S4 and MS3 layouts, filled by Soundstage, resumable."""
+"""A whole stage on disk: the layouts of AVSBench (S4, MS3, AVSS) and VGG-SS, filled by Soundstage, resumable."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import cv2
 
 from moca.errors import InputError
-from moca.stage.clip import StageConfig
-from moca.stage.layout import SPLITS, STEPS, Job, write_clip, write_whole
+from moca.stage.avss import avss_job
+from moca.stage.layout import SPLITS, STEPS, Job, MS3Job, S4Job, write_clip
 from moca.stage.objects import CLASSES
+from moca.stage.outline import StageConfig
 from moca.stage.seeds import generator
+from moca.stage.storing import write_text
+from moca.stage.vggss import vggss_job
 
 STAGE_FORMAT = 1
 # Folder of each extra kind; inside, it looks like S4.
@@ -31,6 +33,8 @@ def write_stage(
     *,
     s4: Counts = (0, 0, 0),
     ms3: Counts = (0, 0, 0),
+    avss: Counts = (0, 0, 0),
+    vggss: int = 0,
     extras: int = 0,
     seed: int = 0,
     size: int = 224,
@@ -38,15 +42,18 @@ def write_stage(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Write train, val and test clips of 5 s in AVSBench's own layout; returns root.
+    """Write train, val and test clips in the data sets' own layouts; returns root.
 
-    s4, ms3: numbers of (train, val, test) clips, in `root/Single-source` and `root/Multi-sources`. extras:
-    number of test clips of each of `silence`, `noise` and `offscreen`, folders that look like an AVSBench
-    root with S4 alone and empty masks, for counting false positives. size: side in pixels. rate_hz: video
-    frames per second. workers: processes. progress(done, total) is called after every clip, those found
-    finished included.
+    s4, ms3: numbers of (train, val, test) clips of 5 s, in `root/Single-source` and `root/Multi-sources`. avss: the
+    same in `root/AVSS`, with a class for every sounding pixel; a quarter are v1s, a quarter v1m (both 5 s), half v2
+    (10 s). vggss: number of test clips in `root/VGGSound`, mp4 files of 5 s (VGGSound's have 10) with boxes of what
+    sounds at VGG-SS's annotated frame, which is in the fifth second. extras: number of test clips of each of
+    `silence`, `noise` and `offscreen`, folders that look like an AVSBench root with S4 alone and empty masks, for
+    counting false positives. size: side in pixels. rate_hz: video frames per second. workers: processes.
+    progress(done, total) is called after every clip, those found finished included.
 
-    Frames, masks (0/255, mode L; S4's train split has the first only), 16 kHz wav, mp4 and csv are written.
+    Frames, masks (0/255, mode L; S4's train split has the first only), 16 kHz wav, mp4 and csv are written; for AVSS
+    JPEG frames, class numbers (mode L) and their colours.
     AVSBench's audio_log_mel pickles are not: this project neither writes nor reads pickles. A clip depends on
     (seed, split, kind, index) and the form alone, so splits are disjoint, and a stage can be continued after
     an interrupt or made larger later: clips that are complete are skipped. `root/stage.json` keeps the
@@ -56,7 +63,7 @@ def write_stage(
     root = Path(root)
     config = StageConfig(size=size, rate_hz=rate_hz, steps=STEPS)
     generator(seed)  # refuses a bad seed
-    counts = _checked_counts(s4, ms3, extras, workers)
+    counts = _checked_counts({"s4": s4, "ms3": ms3, "avss": avss}, {"vggss": vggss, "extras": extras}, workers)
     settings = {
         "format": STAGE_FORMAT,
         "seed": int(seed),
@@ -68,34 +75,37 @@ def write_stage(
     _check_root(root, settings)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        _write_text(root / "stage.json", json.dumps(settings | {"counts": counts}, indent=2) + "\n")
+        write_text(root / "stage.json", json.dumps(settings | {"counts": counts}, indent=2) + "\n")
     except OSError as error:
         raise InputError(
             f"{root} cannot be written to ({error.strerror}); choose a folder you may write to."
         ) from error
     jobs = list(_jobs(root, counts, int(seed), config))
-    for done, _ in enumerate(_work(jobs, workers), start=1):
+    entries: dict[int, Any] = {}
+    for position, entry in _work(jobs, workers):
+        entries[position] = entry
         if progress is not None:
-            progress(done, len(jobs))
-    _write_lists(root, jobs)
+            progress(len(entries), len(jobs))
+    _write_lists(jobs, entries)
     return root
 
 
-def _checked_counts(s4: Counts, ms3: Counts, extras: int, workers: int) -> dict[str, dict[str, int]]:
-    for name, value in (("s4", s4), ("ms3", ms3)):
+def _checked_counts(splits: dict[str, Counts], tests: dict[str, int], workers: int) -> dict[str, dict[str, int]]:
+    for name, value in splits.items():
         if len(value) != 3 or not all(_is_count(number) for number in value):
             raise InputError(
                 f"{name} must be three clip counts (train, val, test) of at least 0, got {value}; "
                 f"pass for example (20, 5, 5)."
             )
-    if not _is_count(extras):
-        raise InputError(f"extras must be a clip count of at least 0, got {extras!r}; pass for example 5.")
+    for name, value in tests.items():
+        if not _is_count(value):
+            raise InputError(f"{name} must be a clip count of at least 0, got {value!r}; pass for example 5.")
     if not _is_count(workers) or not 1 <= workers <= MAX_WORKERS:
         raise InputError(f"workers must be from 1 to {MAX_WORKERS}, got {workers!r}; choose for example 2.")
-    if not sum(s4) + sum(ms3) + extras:
-        raise InputError("a stage needs at least 1 clip, got 0; raise one of s4, ms3 and extras.")
-    counts = {kind: dict(zip(SPLITS, value, strict=True)) for kind, value in (("s4", s4), ("ms3", ms3))}
-    return counts | {folder: {"test": extras} for folder in EXTRAS}
+    if not sum(map(sum, splits.values())) + sum(tests.values()):
+        raise InputError("a stage needs at least 1 clip, got 0; raise one of s4, ms3, avss, vggss and extras.")
+    counts = {name: dict(zip(SPLITS, value, strict=True)) for name, value in splits.items()}
+    return counts | {"vggss": {"test": tests["vggss"]}} | {folder: {"test": tests["extras"]} for folder in EXTRAS}
 
 
 def _is_count(value: object) -> bool:
@@ -125,50 +135,43 @@ def _check_root(root: Path, settings: dict) -> None:
 
 def _jobs(root: Path, counts: dict[str, dict[str, int]], seed: int, config: StageConfig) -> Iterator[Job]:
     for group, splits in counts.items():
-        folder = root / ("Multi-sources" if group == "ms3" else "Single-source")
-        if group in EXTRAS:
-            folder = root / group / "Single-source"
-        kind = EXTRAS.get(group, group)
         for split, count in splits.items():
             for index in range(count):
-                yield Job(folder=folder, kind=kind, split=split, index=index, seed=seed, config=config)
+                yield _job(root, group, split, index, seed, config)
 
 
-def _work(jobs: list[Job], workers: int) -> Iterable[bool]:
-    """Write all clips, here or in other processes; yields once per clip, in any order."""
+def _job(root: Path, group: str, split: str, index: int, seed: int, config: StageConfig) -> Job:
+    if group == "avss":
+        return avss_job(root, split, index, seed, config)
+    if group == "vggss":
+        return vggss_job(root, index, seed, config)
+    drawn = {"split": split, "index": index, "seed": seed, "config": config}
+    if group == "ms3":
+        return MS3Job(folder=root / "Multi-sources", kind="ms3", **drawn)
+    place = root / group if group in EXTRAS else root
+    return S4Job(folder=place / "Single-source", kind=EXTRAS.get(group, group), **drawn)
+
+
+def _work(jobs: list[Job], workers: int) -> Iterator[tuple[int, Any]]:
+    """Write all clips, here or in other processes; yields (position, entry in the lists) of each, in any order."""
     if workers == 1:
-        yield from map(write_clip, jobs)
+        yield from enumerate(map(write_clip, jobs))
         return
     # spawn: a fork would copy locks held by threads that the child does not have
     pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,))
     with pool:
         try:
-            for future in as_completed([pool.submit(write_clip, job) for job in jobs]):
-                yield future.result()
+            waiting = {pool.submit(write_clip, job): position for position, job in enumerate(jobs)}
+            for future in as_completed(waiting):
+                yield waiting[future], future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _write_lists(root: Path, jobs: list[Job]) -> None:
-    """The csv of every folder, last of all, so that a list never names a clip that is not there."""
+def _write_lists(jobs: list[Job], entries: dict[int, Any]) -> None:
+    """The lists of every folder, last of all, so that a list never names a clip that is not there."""
     for folder in sorted({job.folder for job in jobs}):
-        own = [job for job in jobs if job.folder == folder]
-        if own[0].kind == "ms3":
-            rows = [("video_id", "split"), *((job.name, job.split) for job in own)]
-            _write_csv(folder / "ms3_meta_data.csv", rows)
-        else:
-            # AVSBench's name of the second column is not known; its loaders read the others by name
-            rows = [("name", "start", "category", "split")]
-            rows += [(job.name, "0", job.category, job.split) for job in own]
-            _write_csv(folder / "s4_meta_data.csv", rows)
-
-
-def _write_csv(path: Path, rows: list[tuple[str, ...]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    _write_text(path, text.getvalue())
-
-
-def _write_text(path: Path, text: str) -> None:
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+        own = [position for position, job in enumerate(jobs) if job.folder == folder]
+        for name, text in jobs[own[0]].lists([entries[position] for position in own]).items():
+            write_text(folder / name, text)
