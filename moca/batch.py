@@ -11,7 +11,7 @@ from pathlib import Path
 from moca.errors import InputError
 from moca.files import write_text_whole
 from moca.outputs import OutputConfig, Summary, segment_file
-from moca.segmenter import Segmenter
+from moca.results import Method
 
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
@@ -81,7 +81,7 @@ def output_folders(videos: Sequence[Path], inputs: Sequence[Path], out: Path) ->
 
 
 def segment_many(
-    segmenter: Segmenter,
+    method: Method,
     inputs: Sequence[Path],
     out: Path,
     config: OutputConfig,
@@ -99,7 +99,7 @@ def segment_many(
     for video, target in output_folders(videos, inputs, out).items():
         progress = on_file(video)
         try:
-            outcome.done[video] = segment_file(segmenter, video, target, config, overwrite=overwrite, progress=progress)
+            outcome.done[video] = segment_file(method, video, target, config, overwrite=overwrite, progress=progress)
         except InputError as error:
             if is_single(inputs):
                 raise

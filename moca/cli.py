@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from moca.cli_evaluate import evaluate
-from moca.cli_options import MATCH, PROPOSALS, RULE, UNMATCHED
+from moca.cli_options import MATCH, METHOD, PROPOSALS, RULE, SETTINGS, UNMATCHED, parsed_settings
+from moca.cli_reproduce import reproduce
 from moca.cli_train import train
 from moca.cli_weights import weights
 from moca.errors import InputError
@@ -91,6 +92,7 @@ def version(
 def segment(
     inputs: Annotated[list[Path], typer.Argument(help="Video files, or folders of videos.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
+    method: METHOD = "moca",
     model: Annotated[str, typer.Option(help='"mini", "huge", or the folder of a training run.')] = "mini",
     adapters: Annotated[Path | None, typer.Option(help="Adapters to use instead of the model's own.")] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="The frozen encoder alone, without adapters.")] = False,
@@ -116,16 +118,23 @@ def segment(
         bool, typer.Option("--allow-truncated", help="Use what is there of cut-off files.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace runs with other settings.")] = False,
+    settings: SETTINGS = None,
 ) -> int:
     """Mask what sounds: masks/*.png, segments.json, overlay.mp4 and report.html for every video."""
     from moca.batch import collect_videos, is_single, segment_many
     from moca.media import probe
+    from moca.methods import load_method
     from moca.outputs import OutputConfig
-    from moca.segmenter import Segmenter
 
-    chosen = {"clusters": clusters, "sounding": sounding, "level": level, "refine": refine}
-    chosen |= {"gate": gate, "mirror": mirror, "silence_dbfs": silence_dbfs}
+    if frozen and adapters is not None:
+        raise InputError("--frozen and --adapters exclude each other; give one of them.")
+    chosen = {"adapters": adapters, "weights": None if weights == "trained" else weights, "clusters": clusters}
+    chosen |= {"sounding": sounding, "level": level, "refine": refine, "proposals": proposals, "rule": rule}
+    chosen |= {"match": match, "unmatched": unmatched, "gate": gate, "mirror": mirror, "silence_dbfs": silence_dbfs}
     chosen = {name: value for name, value in chosen.items() if value is not None}
+    if frozen:
+        chosen["adapters"] = None
+    chosen |= parsed_settings(settings, "silence_dbfs=-50")
     config = OutputConfig(
         steps_per_s=steps_per_s,
         video_stream=video_stream,
@@ -138,25 +147,13 @@ def segment(
     collect_videos(inputs)
     if single:
         probe(inputs[0], video_stream=video_stream, audio_stream=audio_stream)  # refuse before loading a model
-    if frozen and adapters is not None:
-        raise InputError("--frozen and --adapters exclude each other; give one of them.")
-    segmenter = Segmenter.load(
-        model,
-        adapters=None if frozen else (adapters or "default"),
-        weights=weights,
-        device=device,
-        proposals=proposals,
-        rule=rule,
-        match=match,
-        unmatched=unmatched,
-        **chosen,
-    )
-    notice = segmenter.pipeline.notice
+    loaded = load_method(method, model, device=device, settings=chosen)
+    notice = loaded.notice
     if notice:
         error_console.print(f"note: {notice}", markup=False)
     with progress_bars() as progress:
         outcome = segment_many(
-            segmenter, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
+            loaded, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
         )
     return _tell(outcome, out, single, known=notice)
 
@@ -191,6 +188,7 @@ def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
 app.command()(train)
 app.add_typer(weights, name="weights")
 app.command()(evaluate)
+app.command()(reproduce)
 
 
 @app.command()
@@ -198,12 +196,14 @@ def stage(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
     s4: Annotated[str, typer.Option(help="S4 clips: train,val,test.")] = "40,10,20",
     ms3: Annotated[str, typer.Option(help="MS3 clips: train,val,test.")] = "20,10,20",
+    avss: Annotated[str, typer.Option(help="AVSS clips, with classes: train,val,test.")] = "0,0,0",
+    vggss: Annotated[int, typer.Option(help="VGGSound test clips with VGG-SS's boxes.")] = 0,
     extras: Annotated[int, typer.Option(help="Clips each of silence, noise and off-screen sound.")] = 0,
     size: Annotated[int, typer.Option(help="Side of the square frame in pixels.")] = 224,
     seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
     workers: Annotated[int, typer.Option(help="Processes that draw.")] = 1,
 ) -> None:
-    """Write Soundstage, the procedural world with exact masks, in AVSBench's own layout."""
+    """Write Soundstage, the procedural world with exact masks, in the layouts of AVSBench, AVSS and VGG-SS."""
     from moca.stage import write_stage
 
     with progress_bars() as progress:
@@ -212,6 +212,8 @@ def stage(
             out,
             s4=_counts("--s4", s4),
             ms3=_counts("--ms3", ms3),
+            avss=_counts("--avss", avss),
+            vggss=vggss,
             extras=extras,
             seed=seed,
             size=size,

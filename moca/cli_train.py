@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from moca.errors import InputError
+from moca.cli_options import parsed_settings
 
 if TYPE_CHECKING:
     from moca.training.config import TrainConfig
@@ -77,7 +76,9 @@ def train(
         "mining.hard_negatives": hard_negatives,
         "checkpoint_every": checkpoint_every,
     }
-    chosen = {name: value for name, value in chosen.items() if value is not None} | _parsed(settings or ())
+    chosen = {name: value for name, value in chosen.items() if value is not None} | parsed_settings(
+        settings, "labels.contrast=0"
+    )
     config = _config(preset, chosen, kept)
     options = {"model": "mini", "dino": None, "steps_per_video": 10, **((kept or {}).get("options", {}))}
     given = {"model": model, "dino": dino, "steps_per_video": steps_per_video}
@@ -107,23 +108,10 @@ def train(
     return 0
 
 
-def _parsed(settings: Sequence[str]) -> dict[str, Any]:
-    """key=value pairs, as they are typed after --set."""
-    from moca.training.settings import parse_value
-
-    found = {}
-    for text in settings:
-        name, sign, value = text.partition("=")
-        if not sign or not name.strip():
-            raise InputError(f"--set must be key=value, got {text!r}; e.g. --set labels.contrast=0.")
-        found[name.strip()] = parse_value(value.strip())
-    return found
-
-
 def _config(name: str | None, chosen: dict[str, Any], kept: dict[str, Any] | None) -> TrainConfig:
     """The preset, or what a run that goes on has kept, with the values that were given."""
+    from moca.settings import changed
     from moca.training.config import TrainConfig, preset
-    from moca.training.settings import changed
 
     base = preset(name or "moca") if kept is None or name is not None else TrainConfig.from_dict(kept["config"])
     return changed(base, chosen)

@@ -19,7 +19,7 @@ from moca.media import CutOffWarning, Step, VideoInfo, probe, read_steps, render
 from moca.overlays import paint_step
 from moca.records import StoredSteps, count_sounding, described, segments_document
 from moca.report import ReportBuilder
-from moca.segmenter import Segmenter
+from moca.results import Method
 from moca.unfinished import PARTIAL, UnfinishedRun
 from moca.version import __version__
 
@@ -61,7 +61,7 @@ class Summary:
 
 
 def segment_file(
-    segmenter: Segmenter,
+    method: Method,
     source: Path,
     target: Path,
     config: OutputConfig,
@@ -77,13 +77,13 @@ def segment_file(
     progress(stage, share in [0, 1]) is called as work goes on.
     """
     info = probe(source, video_stream=config.video_stream, audio_stream=config.audio_stream)
-    settings = run_settings(segmenter, source, config)
+    settings = run_settings(method, source, config)
     finished = _finished(target, settings, overwrite)
     if finished is not None:
         return finished
     run = UnfinishedRun(target, settings)
     try:
-        steps, notes = _write_masks(segmenter, source, info, run, config, settings, progress)
+        steps, notes = _write_masks(method, source, info, run, config, settings, progress)
         if config.overlay:
             _write_overlay(source, info, run.folder, steps, config, progress)
     except InputError:
@@ -99,13 +99,14 @@ def segment_file(
     return Summary(steps=len(steps), sounding=count_sounding(document), notes=tuple(notes))
 
 
-def run_settings(segmenter: Segmenter, source: Path, config: OutputConfig) -> dict[str, Any]:
+def run_settings(method: Method, source: Path, config: OutputConfig) -> dict[str, Any]:
     """What the outputs depend on; two runs with equal settings give equal outputs."""
     stat = source.stat()
     return {
         "version": __version__,
         "source": {"name": source.name, "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns},
-        **segmenter.settings,
+        "method": method.name,
+        **method.settings,
         "output": asdict(config),
     }
 
@@ -147,7 +148,7 @@ def _refuse_foreign(target: Path) -> None:
 
 
 def _write_masks(
-    segmenter: Segmenter,
+    method: Method,
     source: Path,
     info: VideoInfo,
     run: UnfinishedRun,
@@ -155,13 +156,13 @@ def _write_masks(
     settings: dict[str, Any],
     progress: Callable[[str, float], None],
 ) -> tuple[list[dict], list[str]]:
-    notes = [segmenter.pipeline.notice] if segmenter.pipeline.notice else []
+    notes = [method.notice] if method.notice else []
     if info.audio_stream is None:
         notes.append("The video has no audio stream: every mask is empty.")
     report = ReportBuilder(
         title=source.name,
         settings=settings,
-        info=described(info, segmenter),
+        info=described(info, method),
         notes=notes,
         versions={name: version for name, version in packages().items() if version},
     )
@@ -172,7 +173,7 @@ def _write_masks(
         for result, step in zip(run.finished_steps(), steps, strict=False):
             report.add(step, result)
         held: list[Step] = []
-        for result in segmenter.segment_steps(_remember(steps, held)):
+        for result in method.segment_steps(_remember(steps, held)):
             run.add(result)
             report.add(held.pop(0), result)
             progress("segmenting", min(1.0, result.end_s / info.duration_s) if info.duration_s else 0.0)

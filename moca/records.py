@@ -16,7 +16,7 @@ from moca.rle import decode, encode
 
 if TYPE_CHECKING:
     from moca.media import VideoInfo
-    from moca.segmenter import Segmenter
+    from moca.results import Method
 
 SEGMENTS_FORMAT = 1
 
@@ -28,7 +28,12 @@ def step_record(result: StepResult) -> dict[str, Any]:
     which of them match, with the IoU each is expected to have (score) and what the rule measured (overlap).
     """
     segments = [
-        {"rle": encode(segment.mask), "score": round(segment.score, 6), "area": int(segment.mask.sum())}
+        {
+            "rle": encode(segment.mask),
+            "score": round(segment.score, 6),
+            "area": int(segment.mask.sum()),
+            "label": segment.label,
+        }
         for segment in result.segments
     ]
     return {
@@ -84,7 +89,10 @@ class StoredSteps:
         """A step from its record; its heat map and proposals are coarse, and 0 and None where none were kept."""
         mask = cv2.imread(str(self.folder / step["mask"]), cv2.IMREAD_GRAYSCALE) > 0
         level, score = step["level_dbfs"], step["score"]
-        segments = [Segment(mask=decode(segment["rle"]), score=segment["score"]) for segment in step["segments"]]
+        segments = [
+            Segment(mask=decode(segment["rle"]), score=segment["score"], label=segment.get("label"))
+            for segment in step["segments"]
+        ]
         return StepResult(
             index=step["index"],
             start_s=step["start_s"],
@@ -133,27 +141,35 @@ def segments_document(info: VideoInfo, settings: dict, steps: list[dict], notes:
     }
 
 
-def described(info: VideoInfo, segmenter: Segmenter) -> dict[str, str]:
-    """The video and the model in a reader's words, for the head of the report."""
+def described(info: VideoInfo, method: Method) -> dict[str, str]:
+    """The video and the method in a reader's words, for the head of the report."""
     rate = "unknown" if info.rate_hz is None else f"{info.rate_hz:g} frames per second"
     sound = "no audio stream"
     if info.audio_stream is not None:
         channels = {1: "mono", 2: "stereo"}.get(info.channels, f"{info.channels} channels")
         sound = f"{info.sample_rate_hz / 1000:g} kHz, {channels} (stream {info.audio_stream})"
-    pipeline = segmenter.pipeline
-    proposals = "none"
-    if pipeline.proposer is not None:
-        config = pipeline.proposer.config
-        proposals = f"from {config.kind}, match where {MEASURES[config.rule]} is above {config.match:g}"
+    settings = method.settings
+    model = str(settings.get("model", "not named"))
+    if "adapted" in settings:
+        model += f", {'with adapters' if settings['adapted'] else 'frozen encoder alone'}"
+    made = {"Method": method.name, "Model": model}
+    if proposals := settings.get("proposals"):
+        made["Mask proposals"] = _proposals_in_words(proposals)
     return {
         "Size": f"{info.width} x {info.height} pixels",
         "Rate": rate,
         "Duration": "unknown" if info.duration_s is None else f"{info.duration_s:.1f} s",
         "Sound": sound,
-        "Model": f"{pipeline.name}, {'with adapters' if pipeline.adapted else 'frozen encoder alone'}",
-        "Mask proposals": proposals,
-        "Licence of the result": pipeline.licence,
+        **made,
+        "Licence of the result": method.licence,
     }
+
+
+def _proposals_in_words(used: dict[str, Any]) -> str:
+    """What `ProposalConfig.used` says, for a reader."""
+    if used["kind"] == "none":
+        return "none"
+    return f"from {used['kind']}, match where {MEASURES[used['rule']]} is above {used['match']:g}"
 
 
 def video_facts(info: VideoInfo) -> dict[str, Any]:

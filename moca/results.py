@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """One region that makes the sound: mask (H, W) bool, score in [0, 1]."""
+    """One region that makes the sound: mask (H, W) bool, score in [0, 1]; label: what it is, None where not known."""
 
     mask: np.ndarray
     score: float
+    label: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +69,16 @@ class StepResult:
 
 
 class Method(Protocol):
-    """Frames and audio in, masks and scores out; MoCA and every comparison method look like this."""
+    """Frames and audio in, masks and scores out; MoCA and every comparison method look like this.
+
+    name: what tables call it. settings: all that a result depends on besides the video, as JSON values; "model" names
+    the weights. notice: what a user must know before believing the masks, or None. licence: what may be done with them.
+    """
 
     name: str
+    settings: dict[str, Any]
+    notice: str | None
+    licence: str
 
     def segment_steps(self, steps: Iterable[Step]) -> Iterator[StepResult]:
         """Yield one result per step, in order, holding no more than a few steps in memory."""

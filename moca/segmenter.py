@@ -94,6 +94,16 @@ class Segmenter:
             "proposals": (proposer.config if (proposer := self.pipeline.proposer) else ProposalConfig()).used(),
         }
 
+    @property
+    def notice(self) -> str | None:
+        """What a user must know before believing the masks, or None."""
+        return self.pipeline.notice
+
+    @property
+    def licence(self) -> str:
+        """What may be done with the results."""
+        return self.pipeline.licence
+
     def segment(self, path: str | Path, **reading: Any) -> Iterator[StepResult]:
         """Yield the result of every step of a video; keywords go to `moca.media.read_steps`."""
         yield from self.segment_steps(read_steps(path, **reading))
@@ -108,11 +118,11 @@ class Segmenter:
             yield from self._segment_batch(batch)
 
     def _segment_batch(self, steps: list[Step]) -> Iterator[StepResult]:
-        reasons = [self._why_silent(step) for step in steps]
+        reasons = [why_silent(step, self.config.silence_dbfs) for step in steps]
         heard = [step for step, reason in zip(steps, reasons, strict=True) if reason is None]
         found = self._hear(heard) if heard else iter(())
         for step, reason in zip(steps, reasons, strict=True):
-            yield self._empty(step, reason) if reason else next(found)
+            yield empty_result(step, reason) if reason else next(found)
 
     def _hear(self, steps: list[Step]) -> Iterator[StepResult]:
         """Results of steps that all have sound."""
@@ -140,17 +150,6 @@ class Segmenter:
         views, context = self._enter(steps)
         frozen = self._frozen_presence(views, context) if self.config.gate_frozen > -1 else [None] * len(steps)
         return zip(*self._read(views, context), frozen, strict=True)
-
-    def _why_silent(self, step: Step) -> str | None:
-        if step.audio is None:
-            return "no audio in this step"
-        if step.audio.size < SHORTEST_AUDIO_S * step.sample_rate_hz:
-            return f"less than {SHORTEST_AUDIO_S * 1000:.0f} ms of audio"
-        level = level_dbfs(step.audio)
-        if level < self.config.silence_dbfs:
-            shown = "digital silence" if np.isneginf(level) else f"{level:.0f} dBFS"
-            return f"silent: {shown}, below {self.config.silence_dbfs:.0f} dBFS"
-        return None
 
     @torch.no_grad()
     def features(self, steps: list[Step]) -> tuple[np.ndarray, np.ndarray]:
@@ -213,19 +212,15 @@ class Segmenter:
         size, score = step.frame.shape[:2], support(cosines)
         if score < self.config.gate:
             reason = f"no region supports the sound: score {score:.2f}, below {self.config.gate:.2f}"
-            return self._empty(step, reason, score=score)
+            return empty_result(step, reason, score=score)
         if frozen is not None and frozen < self.config.gate_frozen:
             reason = f"nothing in the picture goes with the sound: {frozen:.2f}, below {self.config.gate_frozen:.2f}"
-            return self._empty(step, reason, score=score)
+            return empty_result(step, reason, score=score)
         mask, segments = coarse_mask(patches, cosines, step.frame, self.config)
         if not mask.any():
-            return self._empty(step, f"no region reaches the level {self.config.level:.2f}", score=score)
+            return empty_result(step, f"no region reaches the level {self.config.level:.2f}", score=score)
         heat = heat_map(cosines, size, self.config)
-        return _result(step, mask=mask, heat=heat, score=score, segments=segments)
-
-    def _empty(self, step: Step, reason: str, *, score: float = float("nan")) -> StepResult:
-        size = step.frame.shape[:2]
-        return _result(step, mask=np.zeros(size, bool), heat=np.zeros(size, np.float32), score=score, reason=reason)
+        return result_of(step, mask=mask, heat=heat, score=score, segments=segments)
 
 
 def resolve_device(name: str) -> str:
@@ -241,7 +236,27 @@ def resolve_device(name: str) -> str:
     return name
 
 
-def _result(step: Step, **fields: Any) -> StepResult:
+def why_silent(step: Step, silence_dbfs: float) -> str | None:
+    """Why there is nothing to hear in a step, or None; silence_dbfs: the RMS level below which it is silent."""
+    if step.audio is None:
+        return "no audio in this step"
+    if step.audio.size < SHORTEST_AUDIO_S * step.sample_rate_hz:
+        return f"less than {SHORTEST_AUDIO_S * 1000:.0f} ms of audio"
+    level = level_dbfs(step.audio)
+    if level < silence_dbfs:
+        shown = "digital silence" if np.isneginf(level) else f"{level:.0f} dBFS"
+        return f"silent: {shown}, below {silence_dbfs:.0f} dBFS"
+    return None
+
+
+def empty_result(step: Step, reason: str, *, score: float = float("nan")) -> StepResult:
+    """The result of a step in which nothing sounds, and why."""
+    size = step.frame.shape[:2]
+    return result_of(step, mask=np.zeros(size, bool), heat=np.zeros(size, np.float32), score=score, reason=reason)
+
+
+def result_of(step: Step, **fields: Any) -> StepResult:
+    """The result of a step: its times and its level, and the other fields as given."""
     return StepResult(
         index=step.index,
         start_s=step.start_s,

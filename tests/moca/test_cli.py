@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit codes, one line per error, nothing left behind."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,44 @@ def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line
     assert refuse(tmp_path, clip, *options) == line
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
+        (["--set", "clusters=many"], "clusters must be a whole number, got 'many'; change it."),
+        (["--set", "clusters=0"], "clusters must be between 1 and 64, got 0; 4 suits most frames."),
+        (["--frozen", "--adapters", "run"], "--frozen and --adapters exclude each other; give one of them."),
+    ],
+)
+def test_settings_are_checked_before_any_work(tmp_path, clip, options, line):
+    assert refuse(tmp_path, clip, *options) == line
+
+
+def test_an_unknown_method_names_the_known_ones(tmp_path, clip):
+    assert refuse(tmp_path, clip, "--method", "magic").startswith("method must be one of moca")
+
+
+def test_another_method_segments_with_settings_of_its_own(tmp_path, clip, monkeypatch, capsys):
+    """In this process, where the method is brought without installing a package."""
+    from importlib.metadata import EntryPoint
+
+    from moca import methods
+    from moca.cli import app
+
+    entry = EntryPoint(name="owod-bind", value="baselines.owod_bind:OwodBind", group=methods.GROUP)
+    monkeypatch.setattr(methods, "entry_points", lambda group: [entry])
+    common = ["segment", str(clip), "--method", "owod-bind", "-o", str(tmp_path / "out")]
+    with pytest.raises(ValueError) as caught:
+        app([*common, "--clusters", "4"], standalone_mode=False)
+    assert str(caught.value).startswith("clusters is not a setting of owod-bind; its settings are side, silence_dbfs, ")
+    assert not (tmp_path / "out").exists()
+    app([*common, "--set", "bind_threshold=1", "--silence-dbfs", "-50", "--no-overlay"], standalone_mode=False)
+    settings = json.loads((tmp_path / "out" / "segments.json").read_text())["settings"]
+    assert settings["method"] == "owod-bind" and settings["config"]["bind_threshold"] == 1
+    assert settings["config"]["silence_dbfs"] == -50
+    assert "0 of 2 steps have a mask" in capsys.readouterr().out
+
+
 def test_usage_errors_are_one_line_too(tmp_path, clip):
     assert "valid integer" in refuse(tmp_path, clip, "--clusters", "many")
     code, _, stderr = moca("segment", clip, "--no-such-option", "-o", tmp_path / "out")
@@ -217,13 +256,3 @@ def test_a_pickle_is_never_executed(tmp_path, clip, monkeypatch):
     monkeypatch.setenv("MOCA_WEIGHTS", str(weights))
     refuse(tmp_path, clip, "--model", "huge")
     assert not (tmp_path / "executed").exists()
-
-
-def test_stage_and_evaluate_end_to_end(tmp_path):
-    code, _, stderr = moca("stage", "-o", tmp_path / "stage", "--s4", "0,0,2", "--ms3", "0,0,0", "--size", "112")
-    assert code == 0, stderr
-    code, stdout, stderr = moca("evaluate", tmp_path / "stage", "-o", tmp_path / "results")
-    assert code == 0, stderr
-    for word in ("muted", "swapped", "frozen encoder", "mIoU"):
-        assert word in stdout
-    assert (tmp_path / "results" / "results.json").is_file()

@@ -3,8 +3,8 @@ from dataclasses import asdict
 import pytest
 
 from moca.errors import InputError
+from moca.settings import changed, setting_names
 from moca.training.config import TrainConfig, preset
-from moca.training.settings import changed, parse_value, setting_names
 
 
 def refusal(**changes) -> str:
@@ -68,9 +68,3 @@ def test_what_is_no_setting_is_refused_with_those_there_are(name):
     line = refusal(**{name.replace(".", "__"): 1})
     assert line.startswith(f"{name} is not a setting; the settings are steps, batch, lr, ")
     assert "mining.neighbours" in line and line.endswith("checkpoint_every.")
-
-
-def test_values_as_they_are_typed():
-    typed = ("3", "3.0", "1e-4", "-2", "True", "false", "none", "null", "audio", "")
-    assert [parse_value(text) for text in typed] == [3, 3.0, 1e-4, -2, True, False, None, None, "audio", ""]
-    assert isinstance(parse_value("3"), int) and isinstance(parse_value("3.0"), float)

@@ -1,0 +1,100 @@
+"""ImageBind as a filter: which cut-out regions of a picture go with a sound.
+
+A region is cut out along its box and stretched to ImageBind's square, so that none of it is lost (ImageBind's own
+preparation would keep the centre square). Of a region with a mask, everything else in its box is painted over with
+the mean colour, unless the plain box is asked for. The cosine is read the way the encoder was trained: of the class
+token, or, for an encoder that learned through its patches, the mean of its best ones; see `ImageBind.presence`.
+Letters: N regions, E joint embedding, H x W the picture.
+Source: MoCA (arXiv 2403.14203), section 4.1; how regions are cut out is not said there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from moca.foundation.imagebind import ImageBind
+from moca.foundation.preprocessing import PIXEL_MEAN, preprocess_frames
+from moca.foundation.sam_grid import mask_boxes
+from moca.media.logmel import log_mel
+from moca.media.video import Step
+
+CROPS = ("box", "masked")
+BATCH_CROPS = 32  # crops computed at a time; it changes memory, not results
+MEAN_COLOUR = np.round(np.array(PIXEL_MEAN) * 255).astype(np.uint8)
+
+
+class SoundFilter:
+    """Cosines of cut-out regions with a sound, by a frozen ImageBind on the device it is on."""
+
+    def __init__(self, encoder: ImageBind) -> None:
+        self.encoder = encoder.eval().requires_grad_(False)
+
+    @torch.inference_mode()
+    def hear(self, steps: Sequence[Step]) -> Tensor:
+        """Audio embeddings (B, E) of steps that all have sound, on the encoder's device."""
+        config = self.encoder.config.log_mel
+        waves = [torch.from_numpy(np.ascontiguousarray(step.audio, np.float32)) for step in steps]
+        mels = torch.cat([log_mel(wave[None], config) for wave in waves])
+        return self.encoder.embed_audio(mels.to(self._like.device, self._like.dtype))
+
+    @torch.inference_mode()
+    def cosines(self, crops: Sequence[np.ndarray], sound: Tensor) -> np.ndarray:
+        """Cosine of every crop with one sound, (N,) float32 in [-1, 1]; no crops give none.
+
+        crops: RGB uint8 of any sizes. sound: (E,), a row of `hear`.
+        """
+        tower, size, found = self.encoder.image_tower, self.encoder.config.image_size, []
+        for start in range(0, len(crops), BATCH_CROPS):
+            pixels = preprocess_frames(crops[start : start + BATCH_CROPS], size, fit="stretch")
+            tokens = tower(tower.tokens(pixels.to(self._like.device, self._like.dtype)))
+            found.append(self.encoder.presence(tokens, sound.expand(len(tokens), -1)).float().cpu())
+        return torch.cat(found).numpy() if found else np.zeros(0, np.float32)
+
+    @property
+    def _like(self) -> Tensor:
+        return next(self.encoder.parameters())
+
+
+def cut_boxes(picture: np.ndarray, boxes: np.ndarray, margin: float = 0.0) -> list[np.ndarray]:
+    """What lies in each box (N, 4), in pixels of a picture (H, W, 3) uint8: crops of at least one pixel.
+
+    margin: share of a box's sides that is added on every side, as far as the picture goes.
+    """
+    height, width = picture.shape[:2]
+    crops = []
+    for x0, y0, x1, y1 in np.asarray(boxes, np.float64).reshape(-1, 4):
+        wide, high = margin * (x1 - x0), margin * (y1 - y0)
+        left, right = _between(x0 - wide, x1 + wide, width)
+        top, bottom = _between(y0 - high, y1 + high, height)
+        crops.append(picture[top:bottom, left:right])
+    return crops
+
+
+def cut_masks(picture: np.ndarray, masks: np.ndarray, *, crop: str = "masked", margin: float = 0.0) -> list[np.ndarray]:
+    """What lies in each mask (N, H, W) bool, none of them empty, cut out along the mask's box.
+
+    crop: "masked" paints what is not in the mask with the mean colour; "box" leaves it.
+    """
+    boxes = mask_boxes(masks)
+    if crop == "box":
+        return cut_boxes(picture, boxes, margin)
+    crops = []
+    for mask, box in zip(masks, boxes, strict=True):
+        painted = np.where(mask[..., None], picture, MEAN_COLOUR)
+        crops += cut_boxes(painted, box[None], margin)
+    return crops
+
+
+def nothing_agrees(best: float, threshold: float) -> str:
+    """Why no region is kept."""
+    return f"nothing agrees with the sound: best cosine {best:.2f}, below {threshold:.2f}"
+
+
+def _between(low: float, high: float, size: int) -> tuple[int, int]:
+    """First pixel, and the one after the last, of what reaches from low to high: within the picture, never empty."""
+    first = min(max(int(np.floor(low)), 0), size - 1)
+    return first, max(first + 1, min(int(np.ceil(high)), size))

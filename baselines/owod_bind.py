@@ -1,0 +1,77 @@
+"""OWOD-BIND: boxes of whatever is an object, those that ImageBind hears in the sound, and SAM's masks of them.
+
+Source: MoCA (arXiv 2403.14203), section 4.1. Its detector (Maaz et al., ECCV 2022) cannot be fetched by a program;
+here it is OWLv2's objectness, whose scores are not those of that detector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from baselines.filtering import SoundFilter, cut_boxes, nothing_agrees
+from baselines.loading import Card
+from baselines.ranges import check_counts, check_numbers
+from baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.foundation.imagebind import ImageBind
+from moca.foundation.roles import MaskPredictor, ObjectDetector
+from moca.media.video import Step
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwodBindConfig(TrainingFreeConfig):
+    """Settings of OWOD-BIND; the defaults are the paper's where it names them."""
+
+    box_threshold: float = 0.5
+    """Smallest objectness of a box, in [0, 1]; the paper's tau_BB 0.5."""
+    bind_threshold: float = 0.7
+    """Smallest cosine of a box's crop with the sound, in [-1, 1]; the paper's tau_BIND 0.7."""
+    box_limit: int = 100
+    """Most boxes of a frame, the best ones."""
+    box_nms_iou: float = 0.7
+    """Of two boxes whose IoU is above this, the better is kept."""
+    margin: float = 0.0
+    """Share of a box's sides that its crop has more on every side."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_numbers(self, 0, 1, box_threshold=0.5, box_nms_iou=None, margin=None)
+        check_numbers(self, -1, 1, bind_threshold=0.7)
+        check_counts(self, 1, 1000, "box_limit")
+
+
+class OwodBind(TrainingFree):
+    """Objects that agree with the sound; score: the best cosine of the frame's boxes."""
+
+    name = "owod-bind"
+    config_class = OwodBindConfig
+    roles = ("encoder", "objects", "masks")
+
+    def __init__(
+        self, config: OwodBindConfig, card: Card, *, encoder: ImageBind, objects: ObjectDetector, masks: MaskPredictor
+    ) -> None:
+        super().__init__(config, card)
+        self.filter, self.objects, self.masks = SoundFilter(encoder), objects, masks
+
+    def find(self, pictures: list[np.ndarray], steps: list[Step]) -> Iterator[Regions]:
+        """See `TrainingFree.find`."""
+        config = self.config
+        boxes = self.objects.detect(
+            pictures, threshold=config.box_threshold, limit=config.box_limit, nms_iou=config.box_nms_iou
+        )
+        for picture, found, sound in zip(pictures, boxes, self.filter.hear(steps), strict=True):
+            if not len(found):
+                yield Regions.none(f"no box reaches {config.box_threshold:.2f}")
+                continue
+            cosines = self.filter.cosines(cut_boxes(picture, found.xyxy, config.margin), sound)
+            yield self._agreeing(picture, found.xyxy, cosines)
+
+    def _agreeing(self, picture: np.ndarray, xyxy: np.ndarray, cosines: np.ndarray) -> Regions:
+        """Masks of the boxes (N, 4) whose cosine (N,) is high enough."""
+        best, kept = float(cosines.max()), cosines >= self.config.bind_threshold
+        if not kept.any():
+            return Regions.none(nothing_agrees(best, self.config.bind_threshold), best)
+        (encoded,) = self.masks.encode([picture])
+        return Regions(masks=self.masks.from_boxes(encoded, xyxy[kept]).masks, scores=cosines[kept], score=best)
