@@ -30,10 +30,14 @@ class AtGdinoSamConfig(TrainingFreeConfig):
     """What a box must score above, in [0, 1]."""
     text_threshold: float = 0.25
     """What a word's probability in a box must be above for the box to be called so, in [0, 1]."""
+    box_nms_iou: float | None = None
+    """Of two boxes whose IoU is above this, the better is kept; None keeps all, as published."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_numbers(self, 0, 1, tag_threshold=0.5, box_threshold=None, text_threshold=None)
+        if self.box_nms_iou is not None:
+            check_numbers(self, 0, 1, box_nms_iou=None)
         check_counts(self, 0, 60_000, "pad_ms")
 
 
@@ -57,8 +61,13 @@ class AtGdinoSam(TrainingFree):
         """See `TrainingFree.find`."""
         config, heard = self.config, self._heard(steps)
         asked = [phrases_of(tags, self.tags.labels, config.tag_threshold) for tags in heard]
-        thresholds = {"box_threshold": config.box_threshold, "text_threshold": config.text_threshold}
-        boxes = self.words.detect(pictures, [tuple(phrases) for phrases in asked], **thresholds)
+        boxes = self.words.detect(
+            pictures,
+            [tuple(phrases) for phrases in asked],
+            box_threshold=config.box_threshold,
+            text_threshold=config.text_threshold,
+            nms_iou=config.box_nms_iou,
+        )
         for picture, tags, phrases, found in zip(pictures, heard, asked, boxes, strict=True):
             best = int(tags.argmax())
             score = float(tags[best])

@@ -39,7 +39,10 @@ SAM = [
     {**GRID, "pred_iou": iou, "stability": stable, "crop": crop}
     for (iou, stable), crop in product(((0.4, 0.5), (0.3, 0.5)), ("masked", "box"))
 ]
-WORDS = [{"tag_threshold": tag, "box_threshold": box} for tag, box in product((0.3, 0.5), (0.2, 0.35))]
+WORDS = [
+    {"tag_threshold": tag, "box_threshold": box, "text_threshold": min(box, 0.25), "box_nms_iou": 0.5}
+    for tag, box in product((0.3, 0.5), (0.1, 0.15, 0.2, 0.25, 0.3, 0.35))
+]
 TRIED: dict[type[TrainingFree], list[dict[str, Any]]] = {OwodBind: OWOD, SamBind: SAM, AtGdinoSam: WORDS}
 BOUND = (OwodBind, SamBind)
 """Methods whose threshold on cosines can be swept over what is found without one."""

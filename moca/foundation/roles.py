@@ -83,9 +83,18 @@ class WordDetector(Protocol):
     """Boxes of what some words name (Grounding DINO)."""
 
     def detect(
-        self, frames: Frames, words: Sequence[Sequence[str]], *, box_threshold: float, text_threshold: float
+        self,
+        frames: Frames,
+        words: Sequence[Sequence[str]],
+        *,
+        box_threshold: float,
+        text_threshold: float,
+        nms_iou: float | None = None,
     ) -> list[Boxes]:
-        """Boxes of every frame for its own words, with labels, best first; no words give no boxes."""
+        """Boxes of every frame for its own words, with labels, best first; no words give no boxes.
+
+        Of two boxes that overlap by more than nms_iou the better one is kept; None keeps both.
+        """
 
 
 class MaskPredictor(Protocol):

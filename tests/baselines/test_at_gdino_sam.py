@@ -25,10 +25,11 @@ class FakeWords:
     """One box of 0.6 a word, side by side, in the order of the words."""
 
     def __init__(self):
-        self.asked = []
+        self.asked, self.nms_iou = [], "never"
 
-    def detect(self, frames, words, *, box_threshold, text_threshold):
+    def detect(self, frames, words, *, box_threshold, text_threshold, nms_iou):
         self.asked += [tuple(each) for each in words]
+        self.nms_iou = nms_iou
         found = []
         for each in words:
             kept = each if box_threshold < 0.6 else ()
@@ -67,6 +68,13 @@ def test_each_step_is_asked_for_its_own_words(make, make_step):
     assert (len(first.segments), len(second.segments), len(third.segments)) == (2, 1, 0)
 
 
+def test_boxes_are_suppressed_where_it_is_asked_for(make, make_step):
+    for asked in (None, 0.5):
+        method = make([0.6, 0.9, 0.2, 0.1], box_nms_iou=asked)
+        list(method.segment_steps([make_step()]))
+        assert method.words.nms_iou == asked
+
+
 def test_phrases_are_shared_by_the_more_probable_tag():
     assert phrases_of(np.array([0.1, 0.6, 0.8, 0.5]), LABELS, 0.5) == {"bark": 2, "dog": 2, "silence": 3}
     assert phrases_of(np.array([0.1, 0.9, 0.8, 0.4]), LABELS, 0.5) == {"dog": 1, "bark": 2}
@@ -103,6 +111,7 @@ def test_reasons(make, make_step):
         ({"tag_threshold": 1.5}, "tag_threshold must be between 0 and 1, got 1.5; the paper uses 0.5."),
         ({"box_threshold": -1}, "box_threshold must be between 0 and 1, got -1; change it."),
         ({"text_threshold": "low"}, "text_threshold must be between 0 and 1, got 'low'; change it."),
+        ({"box_nms_iou": 2}, "box_nms_iou must be between 0 and 1, got 2; change it."),
         ({"pad_ms": -1}, "pad_ms must be a whole number between 0 and 60000, got -1; change it."),
     ],
 )

@@ -104,7 +104,24 @@ class FakeBoxes:
         self.asked.append((words, settings))
         limit = settings.get("limit", 1000)
         found = [self.boxes_of_row(int(frame[0, 0, 0])) for frame in frames]
+        if words is not None and settings["nms_iou"] is not None:
+            found = [suppressed(boxes, settings["nms_iou"]) for boxes in found]
         return [Boxes(xyxy=b.xyxy[:limit], scores=b.scores[:limit], labels=b.labels) for b in found]
+
+
+def suppressed(boxes, most):
+    """Without those that overlap a better one by more, box by box."""
+    kept = []
+    for at in range(len(boxes)):
+        if all(naive_iou(boxes.xyxy[at], boxes.xyxy[other]) <= most for other in kept):
+            kept.append(at)
+    return Boxes(xyxy=boxes.xyxy[kept], scores=boxes.scores[kept], labels=tuple(boxes.labels[at] for at in kept))
+
+
+def naive_iou(a, b):
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    both = max(0, wide) * max(0, high)
+    return both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both)
 
 
 def random_boxes(scenes, row, *, labels=False):
@@ -174,18 +191,24 @@ def test_all_and_nothing(scenes):
 def test_words_are_measured_class_by_class(scenes):
     fake = FakeBoxes(lambda row: random_boxes(scenes, row, labels=True))
     found = measure_grounding(fake, scenes)
-    each = []
-    for number, name in enumerate(CLASSES):
-        truths, pairs = {}, []
-        for row in range(COUNT):
-            _, boxes, classes = scenes.objects(row)
-            truths[row], given = boxes[classes == number], random_boxes(scenes, row, labels=True)
-            parts = zip(given.scores, given.xyxy, given.labels, strict=True)
-            pairs += [(score, row, box) for score, box, label in parts if label == name]
-        each.append(naive_precision(pairs, truths))
-    assert found["AP50"] == pytest.approx(np.mean(each)) and 0.1 < np.mean(each) < 0.95
-    assert found["AP50 of the worst class"] == pytest.approx(min(each)) and min(each) < np.mean(each)
-    assert [len(words) for words, _ in fake.asked] == [5, 5, 4]
+
+    def naive(choose):
+        each = []
+        for number, name in enumerate(CLASSES):
+            truths, pairs = {}, []
+            for row in range(COUNT):
+                _, boxes, classes = scenes.objects(row)
+                truths[row], given = boxes[classes == number], choose(random_boxes(scenes, row, labels=True))
+                parts = zip(given.scores, given.xyxy, given.labels, strict=True)
+                pairs += [(score, row, box) for score, box, label in parts if label == name]
+            each.append(naive_precision(pairs, truths))
+        return each
+
+    whole, fewer = naive(lambda boxes: boxes), naive(lambda boxes: suppressed(boxes, 0.5))
+    assert found["AP50 of all boxes, none suppressed"] == pytest.approx(np.mean(whole)) and 0.1 < np.mean(whole) < 0.95
+    assert found["AP50"] == pytest.approx(np.mean(fewer)) and abs(np.mean(fewer) - np.mean(whole)) > 0.01
+    assert found["AP50 of the worst class"] == pytest.approx(min(fewer)) and min(fewer) < np.mean(fewer)
+    assert [len(words) for words, _ in fake.asked] == [5, 5, 4] * 2
     assert all(asked == list(CLASSES) for words, _ in fake.asked for asked in words)
 
 
