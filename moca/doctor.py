@@ -24,6 +24,7 @@ MINI_ROLES = {
     "dino": "picture features",
     "sam": "masks",
     "objects": "boxes of objects",
+    "grounding": "boxes of words",
     "tagger": "sound tags",
 }
 MINI_LICENCE = "Apache-2.0"

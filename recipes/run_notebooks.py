@@ -76,6 +76,9 @@ def run_notebook(path: Path, *, check: bool = False, timeout_s: int = CELL_TIMEO
     )
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
+        manager = client.create_kernel_manager()
+        if os.name == "posix":  # no port that others on this machine could listen at
+            manager.transport, manager.connection_file = "ipc", f"{folder}/kernel.json"
         _run_cells(client, path.stem, environment(Path(folder)))
     seconds = time.perf_counter() - began
     _check_private(notebook, path.stem)
@@ -90,7 +93,11 @@ def environment(folder: Path) -> dict[str, str]:
     mine.setdefault("OMP_NUM_THREADS", str(_processors()))
     for name in ("TMPDIR", "IPYTHONDIR"):
         mine[name] = str(folder)
-    return mine | {"HF_HUB_OFFLINE": "1", "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+    return mine | {
+        "HF_HUB_OFFLINE": "1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONWARNINGS": "ignore:IProgress not found",  # a bar that needs ipywidgets; none is shown
+    }
 
 
 def cleaned(notebook: NotebookNode) -> NotebookNode:
@@ -132,7 +139,12 @@ def _run_cells(client: NotebookClient, name: str, env: dict[str, str]) -> None:
 
 def _check_private(notebook: NotebookNode, name: str) -> None:
     """Refuse outputs that only make sense on this machine."""
-    places = {"the repository": ROOT, "the home directory": Path.home(), "the temporary folder": tempfile.gettempdir()}
+    places = {
+        "the repository": ROOT,
+        "the home directory": Path.home(),
+        "the installed packages": sys.prefix,
+        "temporary files": tempfile.gettempdir(),
+    }
     for what, place in places.items():
         if len(Path(place).parts) < 2:  # "/" is in many texts
             continue

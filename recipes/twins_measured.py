@@ -66,11 +66,11 @@ def measure_grounding(detector: WordDetector, scenes: Scenes) -> dict[str, float
     Of all the boxes, as published; and of those that are left when of two with IoU above 0.5 the better is kept.
     """
     found: dict[str, float] = {}
-    for words, nms_iou in (("AP50", 0.5), ("AP50 of all boxes, none suppressed", None)):
+    for words, nms_iou in (("AP50 after suppression at IoU 0.5", 0.5), ("AP50 of all boxes", None)):
         objects, each = _average_precisions(detector, scenes, nms_iou)
         found |= {"objects": objects, words: float(np.mean(each))}
         if nms_iou is not None:
-            found["AP50 of the worst class"] = float(min(each))
+            found["AP50 after suppression of the worst class"] = float(min(each))
     return found
 
 

@@ -10,19 +10,12 @@ from baselines.loading import MINI_SETTINGS, mini_settings
 from baselines.owod_bind import OwodBind
 from baselines.sam_bind import SamBind
 from moca.errors import InputError
-from moca.foundation.manifest import bundled_weights
 from moca.stage import sample_frame
 
 METHODS = (AtGdinoSam, OwodBind, SamBind)
-GROUNDING = bundled_weights() / "mini" / "grounding"
 
 
-def loadable(method):
-    shipped = pytest.mark.skipif(not GROUNDING.is_dir(), reason="mini has no grounding yet")
-    return pytest.param(method, marks=shipped) if "words" in method.roles else method
-
-
-@pytest.mark.parametrize("method", [loadable(method) for method in METHODS])
+@pytest.mark.parametrize("method", METHODS)
 def test_mini_runs_from_frame_to_mask(method, make_step):
     drawn = sample_frame(7, "s4", size=112)
     step = make_step(size=(112, 112), audio=drawn.audio.astype(np.float32))
@@ -71,9 +64,3 @@ def test_another_model_is_refused():
     assert str(caught.value) == (
         "model must be mini or huge for sam-bind, which is not trained, got out/run; choose one of them."
     )
-
-
-@pytest.mark.skipif(GROUNDING.is_dir(), reason="mini has one")
-def test_without_grounding_the_words_method_says_so():
-    with pytest.raises(InputError, match=r"^mini has no grounding; give a folder or a hub id such as "):
-        AtGdinoSam.load("mini")

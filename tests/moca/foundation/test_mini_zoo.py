@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from moca.errors import InputError
 from moca.foundation.grounding import load_grounding
 from moca.foundation.manifest import bundled_weights
 from moca.foundation.objects import load_objects
@@ -55,12 +54,19 @@ def test_the_detector_finds_objects_without_words(scenes):
     assert np.mean(np.array(best) >= 0.5) >= 0.6
 
 
-def test_a_model_that_mini_does_not_have_is_one_line():
-    with pytest.raises(InputError) as caught:
-        load_grounding("mini")
-    assert str(caught.value) == (
-        "mini has no grounding; give a folder or a hub id such as IDEA-Research/grounding-dino-tiny."
+def test_words_find_the_object_they_name_and_not_another(scenes):
+    detector, named, others = load_grounding("mini"), [], []
+    names = [scene.objects[0].name for scene in scenes]
+    found = detector.detect(
+        [scene.frame for scene in scenes], [list(CLASSES)] * SCENES, box_threshold=0.05, text_threshold=0.0
     )
+    for name, boxes, scene in zip(names, found, scenes, strict=True):
+        box, (truth,) = boxes.xyxy[0], boxes_of(scene)
+        wide, high = np.clip(np.minimum(box[2:], truth[2:]) - np.maximum(box[:2], truth[:2]), 0, None)
+        area = (box[2:] - box[:2]).prod() + (truth[2:] - truth[:2]).prod() - wide * high
+        named.append(boxes.labels[0] == name and wide * high / area >= 0.5)
+        others.append(boxes.labels[0] == CLASSES[(CLASSES.index(name) + 1) % len(CLASSES)])
+    assert np.mean(named) > 0.6 > 0.2 > np.mean(others)
 
 
 def test_the_tagger_names_what_is_heard(scenes):
