@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from moca.cli_evaluate import evaluate
+from moca.cli_evaluate import compare, evaluate
 from moca.cli_options import MATCH, METHOD, PROPOSALS, RULE, SETTINGS, UNMATCHED, parsed_settings
 from moca.cli_reproduce import reproduce
 from moca.cli_train import train
@@ -188,6 +188,7 @@ def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
 app.command()(train)
 app.add_typer(weights, name="weights")
 app.command()(evaluate)
+app.command()(compare)
 app.command()(reproduce)
 
 

@@ -7,15 +7,22 @@ from pathlib import Path
 
 from moca.segmenter import Segmenter
 
+OPENED = ("heat_low", "gate", "gate_frozen")
+"""Settings whose lowest value is no model's calibration but a wish to see everything."""
+
 
 def variants_of(segmenter: Segmenter, model: str | Path) -> dict[str, Segmenter]:
     """Variants by name: the encoder without adapters, and what snapping or mask proposals alone are worth.
 
     model: what the segmenter was loaded from. A model with mask proposals is also run without them, and so is its
-    frozen encoder; one that snaps coarse masks to edges has its frozen encoder snapped, too.
+    frozen encoder; one that snaps coarse masks to edges has its frozen encoder snapped, too. Gates that are open, and
+    heat that is not clipped, are so in the variants as well.
     """
     proposer = segmenter.pipeline.proposer
     bare = Segmenter.load(model, adapters=None, proposals="none", device=str(segmenter.device))
+
+    opened = {name: -1.0 for name in OPENED if getattr(segmenter.config, name) == -1.0}
+    bare = Segmenter(bare.pipeline, config=replace(bare.config, **opened), device=bare.device)
 
     def frozen(**settings: object) -> Segmenter:
         return Segmenter(bare.pipeline, config=replace(bare.config, **settings), device=bare.device)

@@ -1,8 +1,8 @@
 """Write the README's figures from the files that commands wrote; nothing is typed in by hand.
 
 moca stage -o stage --s4 0,0,60 --ms3 0,0,60 --extras 20
-moca evaluate stage -o docs/results/s4 --subset s4
-moca evaluate stage -o docs/results/ms3 --subset ms3
+moca evaluate stage -o docs/results/s4 --data s4
+moca evaluate stage -o docs/results/ms3 --data ms3
 moca evaluate stage/silence -o docs/results/silence --no-controls      (and noise, offscreen)
 python -m benchmarks.matching --json docs/results/bench_matching.json
 python -m benchmarks.fscore --json > docs/results/bench_fscore.json

@@ -62,3 +62,10 @@ def test_a_model_with_proposals_is_also_run_without_them(bare, loaded):
     assert found["without proposals"].settings["fingerprints"] == bare.fingerprints
     kept = [str(each.settings) for each in (segmenter, *found.values())]
     assert len(set(kept)) == 4  # no two share a cache
+
+
+def test_what_is_opened_stays_open_and_what_is_calibrated_is_each_models_own(bare, loaded):
+    usual = variants_of(Segmenter(bare), "mini")["frozen encoder"].config
+    opened = replace(bare.segment, heat_low=-1.0, gate=-1.0, gate_frozen=-1.0)
+    found = variants_of(Segmenter(bare, config=opened), "mini")["frozen encoder"].config
+    assert found == replace(usual, heat_low=-1.0, gate=-1.0, gate_frozen=-1.0) != usual

@@ -1,0 +1,71 @@
+"""Finished clips on disk: what lets a stopped evaluation go on, and several processes share one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from moca.errors import InputError
+from moca.evaluation.controls import Clip
+from moca.evaluation.protocols import EvaluationProtocol, Sums
+from moca.files import write_text_whole
+from moca.results import Method
+from moca.version import __version__
+
+CACHE_FORMAT = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One clip as it was measured: its sums, and a digest of its ground truth."""
+
+    sums: Sums
+    truth: str
+
+
+class ClipCache:
+    """One small file per finished clip of one method under one protocol.
+
+    Entries belong to the method's name and `settings`, the protocol's basis, this version and the clip's files. Any
+    number of processes may write to one folder: an entry is there as a whole or not at all.
+    """
+
+    def __init__(self, root: Path, method: Method, protocol: EvaluationProtocol) -> None:
+        settings = getattr(method, "settings", None)
+        if settings is None:
+            raise InputError(
+                f"resuming needs to know what results depend on, method {method.name} has no settings; "
+                "give it a `settings` dict or evaluate without a cache."
+            )
+        depends = {
+            "format": CACHE_FORMAT,
+            "version": __version__,
+            "method": method.name,
+            "settings": settings,
+            "protocol": protocol.basis,
+        }
+        self.folder = root / digest(json.dumps(depends, sort_keys=True))
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, clip: Clip, suffix: str = ".json") -> Path:
+        """Where the clip's entry is, or would be."""
+        return self.folder / f"{digest(clip.fingerprint())}{suffix}"
+
+    def find(self, clip: Clip) -> Scored | None:
+        """The clip's entry; None where there is none, or a damaged one."""
+        try:
+            entry = json.loads(self.path(clip).read_text())
+            return Scored(sums=dict(entry["sums"]), truth=str(entry["truth"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def keep(self, clip: Clip, scored: Scored) -> None:
+        entry = {"clip": clip.name, "truth": scored.truth, "sums": scored.sums}
+        write_text_whole(self.path(clip), json.dumps(entry, allow_nan=False))
+
+
+def digest(text: str) -> str:
+    """24 hex digits that stand for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]

@@ -1,0 +1,206 @@
+"""A method on a data set, with its controls: run, score, resume, share the work."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moca.errors import InputError
+from moca.evaluation.cache import ClipCache, Scored, digest
+from moca.evaluation.controls import CONTROLS, Clip
+from moca.evaluation.protocols import EvaluationProtocol, annotated, protocol_class
+from moca.evaluation.results import ClipScore, EvaluationResult
+from moca.evaluation.segmentation import Segmentation
+from moca.evaluation.statistics import SAMPLES, check_samples, intervals
+from moca.installed import packages
+from moca.metrics.accumulators import BATCH_VIDEOS
+from moca.results import Method
+from moca.version import __version__
+
+
+def evaluate(
+    method: Method,
+    clips: Iterable[Clip],
+    *,
+    protocol: EvaluationProtocol | str = "segmentation",
+    controls: Iterable[str] = (),
+    variants: Mapping[str, Method] | None = None,
+    extras: Mapping[str, Iterable[Clip]] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cache: str | Path | None = None,
+    batch_videos: int | tuple[int, ...] = BATCH_VIDEOS,
+    shard: tuple[int, int] | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    data: Mapping[str, Any] | None = None,
+) -> EvaluationResult | None:
+    """Run a method on every clip and score it.
+
+    protocol: what is measured, or "segmentation" (in batches of batch_videos) or "localisation". controls: names
+    among CONTROLS; the same method hears other sound. variants: methods that are controls themselves, such as
+    {"frozen": ..., "image only": ...}, run on the unchanged clips. extras: by name, clips in which nothing that is
+    seen sounds; the method's masks there are false, and are measured by "segmentation". progress(done, total) is
+    called after every clip. samples, seed: of the bootstrap intervals over clips, 0 for none. data: what the clips
+    are (JSON values), kept with the result.
+
+    cache: a folder that keeps one small file per finished clip, so that a stopped run continues; entries belong to
+    the method's name and `settings` (a JSON-able dict the method must then have), the protocol, this version and the
+    clip's files. shard: (i, n), from 1: of every n clips in a row score the i-th alone, and return None unless all
+    others are in the cache, too. Wrong arguments are refused before any clip is run.
+    """
+    clips, controls, variants = list(clips), tuple(controls), dict(variants or {})
+    extras = {name: list(found) for name, found in (extras or {}).items()}
+    _check(clips, controls, variants, extras)
+    check_samples(samples)
+    _check_shard(shard, cache)
+    measure = _protocol(protocol, batch_videos)
+    false = Segmentation(batch_videos)
+    plan = [("", method, clips, measure)]
+    plan += [(name, method, CONTROLS[name](clips), measure) for name in controls]
+    plan += [(name, variant, clips, measure) for name, variant in variants.items()]
+    plan += [(name, method, found, false) for name, found in extras.items()]
+    runs = [_Run(name=name, method=who, clips=heard, protocol=how, cache=cache) for name, who, heard, how in plan]
+    _work(runs, shard, progress)
+    if not all(run.complete() for run in runs):
+        return None
+    measured = {run.name: run.result(samples, seed) for run in runs}
+    return EvaluationResult(
+        **measured[""],
+        controls={name: EvaluationResult(**measured[name]) for name in (*controls, *variants)},
+        false_positives={name: EvaluationResult(**measured[name]) for name in extras},
+        data={**(data or {}), "clips": len(clips), "fingerprint": _data_fingerprint(measured[""]["clips"])},
+        bootstrap={"samples": samples, "seed": seed},
+        version=__version__,
+        packages=packages(),
+    )
+
+
+@dataclass(kw_only=True)
+class _Run:
+    """One method on one list of clips under one protocol, and what is known of them by now."""
+
+    name: str
+    method: Method
+    clips: Sequence[Clip]
+    protocol: EvaluationProtocol
+    cache: str | Path | None
+
+    def __post_init__(self) -> None:
+        self.store = ClipCache(Path(self.cache), self.method, self.protocol) if self.cache is not None else None
+        self.scored: dict[int, Scored] = {}
+
+    def score(self, place: int) -> None:
+        """Score the clip at a place, or read its stored scores; fresh ones are stored."""
+        clip = self.clips[place]
+        self.scored[place] = self.find(clip) or self._fresh(clip)
+
+    def find(self, clip: Clip) -> Scored | None:
+        """The stored scores if the protocol understands them."""
+        found = self.store.find(clip) if self.store else None
+        if found is not None:
+            try:
+                self.protocol.clip_metrics(found.sums)
+            except (InputError, ValueError, KeyError, TypeError):  # damaged
+                return None
+        return found
+
+    def complete(self) -> bool:
+        """Whether every clip is scored; what other processes have scored is read."""
+        for place in range(len(self.clips)):
+            if place not in self.scored:
+                found = self.find(self.clips[place])
+                if found is None:
+                    return False
+                self.scored[place] = found
+        return True
+
+    def result(self, samples: int, seed: int) -> dict[str, Any]:
+        """The fields of an `EvaluationResult` that every run has of its own."""
+        scored = [self.scored[place] for place in range(len(self.clips))]
+        sums = [found.sums for found in scored]
+        clip_scores = tuple(
+            ClipScore(
+                name=clip.name,
+                category=clip.category,
+                truth=found.truth,
+                metrics=self.protocol.clip_metrics(found.sums),
+                sums=found.sums,
+            )
+            for clip, found in zip(self.clips, scored, strict=True)
+        )
+        return {
+            "method": self.method.name,
+            "settings": dict(getattr(self.method, "settings", None) or {}),
+            "licence": getattr(self.method, "licence", None),
+            "protocol": self.protocol.settings,
+            "metrics": self.protocol.metrics(sums),
+            "intervals": intervals(self.protocol, sums, samples=samples, seed=seed),
+            "clips": clip_scores,
+        }
+
+    def _fresh(self, clip: Clip) -> Scored:
+        results = list(self.method.segment_steps(clip.steps()))
+        pairs = annotated(clip, results, self.method.name)
+        scored = Scored(sums=self.protocol.score(clip, results), truth=_truth_digest([truth for truth, _ in pairs]))
+        if self.store:
+            self.store.keep(clip, scored)
+        return scored
+
+
+def _work(runs: list[_Run], shard: tuple[int, int] | None, progress: Callable[[int, int], None] | None) -> None:
+    first, every = (shard[0] - 1, shard[1]) if shard else (0, 1)
+    share = [(run, place) for run in runs for place in range(first, len(run.clips), every)]
+    for done, (run, place) in enumerate(share, start=1):
+        run.score(place)
+        if progress:
+            progress(done, len(share))
+
+
+def _protocol(asked: EvaluationProtocol | str, batch_videos: int | tuple[int, ...]) -> EvaluationProtocol:
+    if not isinstance(asked, str):
+        return asked
+    if asked == "semantic":
+        raise InputError('protocol "semantic" needs class names; pass moca.evaluation.Semantic(names).')
+    return Segmentation(batch_videos) if asked == "segmentation" else protocol_class(asked)()
+
+
+def _check(clips: list[Clip], controls: tuple[str, ...], variants: dict, extras: dict[str, list[Clip]]) -> None:
+    if not clips:
+        raise InputError("evaluation needs at least 1 clip, got 0; choose another split or folder.")
+    for name in controls:
+        if name not in CONTROLS:
+            raise InputError(f"control must be one of {', '.join(CONTROLS)}, got {name!r}; drop or rename it.")
+    names = [*controls, *variants, *extras]
+    if len(set(names)) < len(names) or {"none", ""} & set(names):
+        raise InputError(f"controls and variants need distinct names, none of them 'none', got {names}; rename.")
+    if empty := [name for name, found in extras.items() if not found]:
+        raise InputError(f"extras need at least 1 clip each, got 0 for {', '.join(empty)}; leave them out.")
+
+
+def _check_shard(shard: tuple[int, int] | None, cache: str | Path | None) -> None:
+    if shard is None:
+        return
+    if not 1 <= shard[0] <= shard[1]:
+        raise InputError(f"shard must be (i, n) with i from 1 to n, got {tuple(shard)}; e.g. (1, 4) to (4, 4).")
+    if cache is None:
+        raise InputError("shards meet in a cache, got none; give all of them the same folder.")
+
+
+def _truth_digest(truths: list[np.ndarray]) -> str:
+    """16 hex digits that stand for a clip's ground truth, the same on every machine."""
+    found = hashlib.sha256()
+    for truth in truths:
+        plain = truth.astype(np.uint8) if truth.dtype == bool else truth.astype("<i4")
+        found.update(f"{plain.shape}".encode() + plain.tobytes())
+    return found.hexdigest()[:16]
+
+
+def _data_fingerprint(clips: tuple[ClipScore, ...]) -> str:
+    """Stands for the clips and their ground truth in their order, wherever they lie."""
+    return digest(json.dumps([[clip.name, clip.category, clip.truth] for clip in clips]))

@@ -1,0 +1,113 @@
+"""What a reproduction is asked for, and the folder it fills."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from moca.errors import InputError
+from moca.files import write_text_whole
+
+FORMAT = 1
+RECORD = "reproduce.json"
+FEWEST_CLIPS = 2  # the swapped control needs another clip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceConfig:
+    """What tables are made of.
+
+    data: AVSBench's folder, or a stage's; its train splits are trained on, its test splits measured. out: where
+    everything goes:
+
+        trained/<training>/seed-<n>/    adapters; trained/corpus and trained/prepared are shared by all of them
+        runs/<run>/seed-<n>/<data>/     results.json, .md and .csv of a method on a data set
+        clips/                          scores of finished clips, so that stopped runs go on
+        <table>.csv, .md, .tex, .png    the tables
+    """
+
+    data: Path
+    out: Path
+    model: str = "mini"
+    """Whose frozen encoder is used: "mini", "huge" or a model's folder."""
+    dino: str | None = None
+    """The DINO that finds image neighbours; None takes the mini one, which goes with model mini."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """One training of every kind for each."""
+    steps: int | None = None
+    """Most optimiser steps of a training; None leaves them to the preset (10,000 of `paper`, 400 of `moca`)."""
+    clips: int | None = None
+    """Most test clips of a data set, spread evenly over it; None takes all."""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of every training; what a row changes itself goes first."""
+    workers: int = 1
+    """Processes that decode the training clips."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", Path(self.data))
+        object.__setattr__(self, "out", Path(self.out))
+        object.__setattr__(self, "seeds", tuple(self.seeds))
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or not all(_whole(seed, 0) for seed in self.seeds):
+            raise InputError(
+                f"seeds must be one or more different whole numbers of at least 0, got {list(self.seeds)}; give for "
+                "example 0,1,2."
+            )
+        for name, least in (("steps", 1), ("clips", FEWEST_CLIPS), ("workers", 1)):
+            value = getattr(self, name)
+            if not (_whole(value, least) or (value is None and name != "workers")):
+                raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}; change --{name}.")
+        for name, option in (("seed", "--seeds"), ("steps", "--steps")):
+            if name in self.training:
+                raise InputError(f"{name} cannot be given with --set here, got {self.training[name]!r}; use {option}.")
+
+    def fixed(self) -> dict[str, Any]:
+        """What must stay the same in one folder, as JSON values; seeds, clips and tables may be added."""
+        return {
+            "data": str(self.data.resolve()),
+            "model": self.model,
+            "dino": self.dino,
+            "steps": self.steps,
+            "training": dict(self.training),
+        }
+
+
+def claim_folder(config: ReproduceConfig) -> None:
+    """Make the folder, or check that it holds a reproduction with the same fixed settings.
+
+    Raises InputError, with nothing written, for a folder of something else or of another data set, model or training.
+    """
+    out, path = config.out, config.out / RECORD
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} must be a folder, it is a file; choose another with -o.")
+    now = {"format": FORMAT, **config.fixed()}
+    if path.is_file():
+        _check_same(path, now)
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(f"{out} is not empty and holds no {RECORD}; choose an empty or new folder with -o.")
+    try:
+        write_text_whole(path, json.dumps(now, indent=1) + "\n")
+    except OSError as error:
+        raise InputError(f"{out} cannot be written to ({error.strerror}); choose another folder with -o.") from None
+
+
+def _check_same(path: Path, now: dict[str, Any]) -> None:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        other = next((name for name, value in now.items() if held[name] != value), None)
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"{path} must be what a reproduction writes, and it is not; choose another folder.") from None
+    if other is not None:
+        raise InputError(
+            f"{path.parent} holds a reproduction with {other} {held[other]!r}, got {now[other]!r}; give the same, or "
+            "choose another folder with -o."
+        )
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,68 @@
+"""A table as a picture: what was measured with its spread, the controls, and the paper's numbers as marks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from moca.errors import InputError
+from moca.files import written_whole
+from moca.reproduce.sheets import Filled
+from moca.reproduce.tables import DATA
+
+MISSING = 'plots need matplotlib, which is not installed; run pip install "moca-avs[notebooks]".'
+
+
+def draw_table(filled: Filled, target: Path) -> Path:
+    """Write a PNG: one panel per data set and metric, one bar per measured row; returns target.
+
+    Bars are means over seeds with their standard deviation, or the interval over clips where nothing is random; marks
+    show the controls and the paper's numbers. Raises InputError, in one line, where matplotlib is not installed.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise InputError(MISSING) from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    panels = [(data, place) for data in filled.data for place in range(len(DATA[data].metrics))]
+    rows = [row for row in filled.table.rows if filled.measured(row)]
+    size = (3.2 * len(panels) + 1.6, 1.6 + 0.45 * len(rows))
+    figure, axes = pyplot.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    for axis, (data, place) in zip(axes[0], panels, strict=True):
+        _draw_panel(axis, filled, rows, data, place)
+    axes[0][0].set_yticks(range(len(rows)), [filled.shown(row) for row in rows])
+    axes[0][0].invert_yaxis()
+    found = [pair for axis in axes[0] for pair in zip(*axis.get_legend_handles_labels(), strict=True)]
+    handles = {label: handle for handle, label in found}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles), fontsize=8)
+    figure.suptitle(filled.table.title, fontsize=10)
+    with written_whole(target) as temporary:
+        figure.savefig(temporary, dpi=110)
+    pyplot.close(figure)
+    return target
+
+
+MARKS = {"muted": "x", "swapped": "s", "frozen encoder": "^"}
+
+
+def _draw_panel(axis, filled: Filled, rows: list, data: str, place: int) -> None:
+    metric, title = DATA[data].metrics[place]
+    for at, row in enumerate(rows):
+        found = filled.figures.get((row.label, data))
+        if found is not None:
+            value, spread, interval = found.mean(metric), found.spread(metric), found.interval(metric)
+            ends = None
+            if spread is not None:
+                ends = [[spread], [spread]]
+            elif interval is not None:
+                ends = [[max(0.0, value - interval[0])], [max(0.0, interval[1] - value)]]
+            axis.barh(at, value, 0.6, xerr=ends, capsize=3, color="tab:blue", alpha=0.75, label="measured")
+            for control in found.controls:
+                mark = MARKS.get(control, ".")
+                axis.plot(found.mean(metric, control), at, mark, color="tab:orange", markersize=5, label=control)
+        if (printed := filled.table.paper.value(row.paper, data, place)) is not None:
+            axis.plot(printed, at, "D", color="black", fillstyle="none", markersize=6, label="paper, on real data")
+    axis.set_title(f"{DATA[data].title} {title}", fontsize=9)
+    axis.set_xlim(0, 1)
+    axis.grid(axis="x", alpha=0.3)

@@ -1,0 +1,143 @@
+"""The evaluations that tables need: run where they are missing, read where they are there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from moca.errors import InputError
+from moca.evaluation import EvaluationResult, evaluate, read_results, write_results
+from moca.files import write_text_whole
+from moca.methods import OWN, load_method
+from moca.reproduce.config import ReproduceConfig
+from moca.reproduce.figures import Measured
+from moca.reproduce.sets import ClipSet
+from moca.reproduce.specs import Run
+from moca.reproduce.trainings import Trainings
+from moca.results import Method
+from moca.segmenter import Segmenter
+from moca.variants import variants_of
+from moca.version import __version__
+
+CONTROLS = ("muted", "swapped")
+FROZEN = "frozen encoder"
+ONCE = "once"
+RECORD = "run.json"
+Progress = Callable[[str, int, int], None]
+
+
+class NotRun(Exception):
+    """A method that cannot be loaded; its text says why, in one line."""
+
+
+class Runs:
+    """All runs of a reproduction, below out/runs.
+
+    trainings: where trained models come from. sets: data sets by name. progress(what, done, total) is called after
+    every clip.
+    """
+
+    def __init__(
+        self,
+        config: ReproduceConfig,
+        trainings: Trainings,
+        sets: Mapping[str, ClipSet],
+        progress: Progress | None = None,
+    ) -> None:
+        self.config, self.trainings, self.sets, self.progress = config, trainings, sets, progress
+        self._known: dict[tuple[str, int | None, str], EvaluationResult] = {}
+        self._loaded: tuple[tuple[str, int | None], Method, dict[str, Method]] | None = None
+
+    def measured(self, run: Run, data: str) -> Measured:
+        """A run on a data set, over its seeds; what is missing is trained and run.
+
+        Raises NotRun where the method cannot be loaded here.
+        """
+        seeds = () if run.training is None else self.config.seeds
+        return Measured(seeds=seeds, results=tuple(self._result(run, seed, data) for seed in seeds or (None,)))
+
+    def place(self, run: Run, seed: int | None, data: str) -> Path:
+        """The folder of the results of a run with one seed, None for one without, on a data set."""
+        return self.config.out / "runs" / run.name / (ONCE if seed is None else f"seed-{seed}") / data
+
+    def _result(self, run: Run, seed: int | None, data: str) -> EvaluationResult:
+        key = (run.name, seed, data)
+        if key not in self._known:
+            depends = self._depends(run, seed, data)
+            # What another method's defaults and weights are, only it knows: it is loaded, and finished clips are read.
+            found = _finished(self.place(run, seed, data), depends) if run.method == OWN else None
+            self._known[key] = found or self._evaluate(run, seed, data, depends)
+        return self._known[key]
+
+    def _depends(self, run: Run, seed: int | None, data: str) -> dict[str, Any]:
+        """All that a result depends on, as JSON values, known without loading a model that runs."""
+        made = {"model": self.config.model, "weights": self.trainings.weights}
+        if run.training is not None:
+            made["training"] = self.trainings.settings(run.training, seed).to_dict()
+            made["trained_on"] = self.trainings.data
+        used = self.sets[data]
+        return {
+            "version": __version__,
+            "method": run.method,
+            "settings": dict(run.settings),
+            **made,
+            "clips": used.fingerprint(),
+            "protocol": used.protocol.basis,
+            "controls": list(CONTROLS),
+        }
+
+    def _evaluate(self, run: Run, seed: int | None, data: str, depends: dict[str, Any]) -> EvaluationResult:
+        method, variants = self._load(run, seed)
+        used, folder = self.sets[data], self.place(run, seed, data)
+        name = run.name if seed is None else f"{run.name}, seed {seed}"
+        result = evaluate(
+            method,
+            used.clips,
+            protocol=used.protocol,
+            controls=CONTROLS,
+            variants=variants,
+            cache=self.config.out / "clips",
+            progress=lambda done, total: self._tell(f"{name}: {used.title}", done, total),
+            data=used.about,
+        )
+        write_results(folder, {name: result})
+        write_text_whole(folder / RECORD, json.dumps(depends, indent=1) + "\n")  # last: it says the rest is whole
+        return result
+
+    def _load(self, run: Run, seed: int | None) -> tuple[Method, dict[str, Method]]:
+        """The method and what is run beside it; the last one is kept for the next data set."""
+        key = (run.name, seed)
+        if self._loaded is None or self._loaded[0] != key:
+            self._loaded = None  # let go of it first: two large models may not fit
+            model = self.config.model if run.training is None else str(self.trainings.trained(run.training, seed))
+            try:
+                method = load_method(run.method, model, device=self.config.device, settings=run.settings)
+            except InputError as error:
+                raise NotRun(str(error)) from None
+            self._loaded = key, method, _without_adapters(method, model)
+        return self._loaded[1:]
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(what, done, total)
+
+
+def _without_adapters(method: Method, model: str) -> dict[str, Method]:
+    """The same model without its adapters, everything else the same; nothing for a method that has none."""
+    if not isinstance(method, Segmenter) or not method.pipeline.adapted:
+        return {}
+    return {FROZEN: variants_of(method, model)[FROZEN]}
+
+
+def _finished(folder: Path, depends: dict[str, Any]) -> EvaluationResult | None:
+    """The result in a folder, None where there is none, or one that depends on something else."""
+    try:
+        held = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if held != json.loads(json.dumps(depends)):
+            return None
+        (result,) = read_results(folder).values()
+    except (OSError, ValueError):  # an InputError is a ValueError
+        return None
+    return result
