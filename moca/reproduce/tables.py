@@ -178,7 +178,7 @@ TABLES: dict[str, Table] = {
         Table(
             name="table8",
             title="Table 8: localisation on VGGSound-Single",
-            note=f"{OURS} Heat maps are scored, with open gates and without mask proposals; a muted clip has none, which "
+            note=f"{OURS} Heat maps are scored, with open gates and no mask proposals; a muted clip has none, which "
             "counts as the whole frame. EZ-VSL and Mix-Localize are not run here.",
             paper=paper.TABLE_8,
             data=("vggss",),
