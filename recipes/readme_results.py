@@ -1,49 +1,60 @@
 """Write the README's figures from the files that commands wrote; nothing is typed in by hand.
 
 moca stage -o stage --s4 0,0,60 --ms3 0,0,60 --extras 20
-moca evaluate stage -o docs/results/s4 --data s4
-moca evaluate stage -o docs/results/ms3 --data ms3
-moca evaluate stage/silence -o docs/results/silence --no-controls      (and noise, offscreen)
+moca evaluate stage -o out/readme/s4 --data s4 --false-positives
+moca evaluate stage -o out/readme/ms3 --data ms3
 python -m benchmarks.matching --json docs/results/bench_matching.json
 python -m benchmarks.fscore --json > docs/results/bench_fscore.json
-python -m recipes.readme_results
+python -m recipes.readme_results --runs out/readme            (its tables go to docs/results; results.json is too large)
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 CONTROL_NAMES = {"none": "own sound"}
+FALSE = "false positives: "
+KEPT = ("results.csv", "results.md")
 
 
-def load(folder: Path) -> dict[str, dict[str, float]]:
-    """Metrics by control of the one result in a folder that `moca evaluate` wrote."""
-    (result,) = json.loads((folder / "results.json").read_text())["results"].values()
-    return {"none": result["metrics"], **{name: control["metrics"] for name, control in result["controls"].items()}}
+def load(folder: Path) -> dict[str, dict[str, str]]:
+    """The row of every control in the table that `moca evaluate` wrote of one method."""
+    with (folder / "results.csv").open(newline="", encoding="utf-8") as file:
+        return {row["control"]: row for row in csv.DictReader(file)}
 
 
 def segmentation_table(s4: dict, ms3: dict) -> list[str]:
-    """One row per control, the official numbers of both subsets."""
+    """One row per control, the official numbers of both subsets; mIoU with its interval."""
     header = ["mini on Soundstage", "S4 mIoU", "S4 F", "S4 F, batch-free", "MS3 mIoU", "MS3 F", "MS3 F, batch-free"]
     lines = [_row(header), _row(["---"] * len(header))]
-    for control in s4:
+    for control in (name for name in s4 if not name.startswith(FALSE)):
         cells = [
-            f"{scores[control][key]:.3f}" for scores in (s4, ms3) for key in ("miou_batch4", "f_batch4", "f_batch_free")
+            _told(scores[control], key, interval=key == "miou_batch4")
+            for scores in (s4, ms3)
+            for key in ("miou_batch4", "f_batch4", "f_batch_free")
         ]
         lines.append(_row([CONTROL_NAMES.get(control, control), *cells]))
     return lines
 
 
-def silence_table(root: Path) -> list[str]:
+def _told(row: dict[str, str], key: str, *, interval: bool) -> str:
+    """A figure, and the ends of its interval where it is asked for."""
+    ends = f" [{float(row[f'{key}_low']):.3f}, {float(row[f'{key}_high']):.3f}]" if interval else ""
+    return f"{float(row[key]):.3f}{ends}"
+
+
+def silence_table(scores: dict) -> list[str]:
     """False-positive area where nothing in the picture sounds."""
     lines = [_row(["nothing in the picture sounds", "frames", "mean masked share of the frame"]), _row(["---"] * 3)]
     for name, words in (("silence", "silence"), ("noise", "broad-band noise"), ("offscreen", "off-screen sound")):
-        scores = load(root / name)["none"]
-        lines.append(_row([words, f"{scores['frames']:.0f}", f"{scores['false_positive_area']:.3f}"]))
+        row = scores[FALSE + name]
+        lines.append(_row([words, row["frames"], _told(row, "mask_area", interval=True)]))
     return lines
 
 
@@ -70,9 +81,10 @@ def results_text(root: Path) -> str:
     intro = (
         f"Held-out Soundstage clips ({clips[0]} S4-like, {clips[1]} MS3-like, 5 steps each) in AVSBench's layout; mIoU "
         "and F as AVSBench computes them at its test batch of 4 videos. F's sweep includes the threshold 0, so even an "
-        "empty mask scores above 0: read it against the `muted` row. One encoder, adapters of the first seed."
+        "empty mask scores above 0: read it against the `muted` row. In brackets: 95% bootstrap intervals over clips. "
+        "One encoder, adapters of the first seed."
     )
-    parts = [[intro], segmentation_table(s4, ms3), silence_table(root), speed_table(root)]
+    parts = [[intro], segmentation_table(s4, ms3), silence_table(s4), speed_table(root)]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
@@ -87,9 +99,15 @@ def replace_between(text: str, content: str) -> str:
 def main() -> None:
     """Rewrite README.md in place."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=Path, help="Folder with s4/ and ms3/ as moca evaluate left them.")
     parser.add_argument("--results", type=Path, default=Path("docs/results"))
     parser.add_argument("--readme", type=Path, default=Path("README.md"))
     options = parser.parse_args()
+    if options.runs:
+        for name in ("s4", "ms3"):
+            (options.results / name).mkdir(parents=True, exist_ok=True)
+            for file in KEPT:
+                shutil.copyfile(options.runs / name / file, options.results / name / file)
     text = options.readme.read_text()
     options.readme.write_text(replace_between(text, results_text(options.results)))
 

@@ -1,7 +1,9 @@
 """The recipes run from nothing to a loadable model, and the encoder's run can be stopped and resumed."""
 
+import shutil
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from recipes import readme_results, train_mini_adapters, train_mini_imagebind
 from recipes.stage_pairs import ENCODER_MIX, PairsConfig, draw_pairs, heard_classes
 
 MIX = tuple(ENCODER_MIX.items())
+
+ENDS = ("", "_low", "_high")
 
 
 @pytest.fixture
@@ -103,3 +107,31 @@ def test_figures_go_between_the_readmes_markers():
     assert readme_results.replace_between(text, "new") == text.replace("old", "new")
     with pytest.raises(SystemExit):
         readme_results.replace_between("no markers", "new")
+
+
+def test_the_readmes_tables_are_those_that_were_measured(tmp_path):
+    columns = [f"{name}{end}" for name in ("miou_batch4", "f_batch4", "f_batch_free", "mask_area") for end in ENDS]
+    names = ["none", "muted", *(readme_results.FALSE + kind for kind in ("silence", "noise", "offscreen"))]
+    for place, folder in enumerate(("s4", "ms3")):
+        (tmp_path / "runs" / folder).mkdir(parents=True)
+        lines = [",".join(["method", "control", *columns, "videos", "frames"])]
+        for row, name in enumerate(names[: None if folder == "s4" else 2]):
+            figures = [f"{(place + 1) / 10 + row / 100 + at / 1000:.6f}" for at in range(len(columns))]
+            lines.append(",".join(["m", name, *figures, "7", "35"]))
+        (tmp_path / "runs" / folder / "results.csv").write_text("\n".join(lines) + "\n")
+        (tmp_path / "runs" / folder / "results.md").write_text("table")
+    root = tmp_path / "results"
+    root.mkdir()
+    for name in ("bench_matching.json", "bench_fscore.json"):
+        shutil.copyfile(Path(readme_results.__file__).parents[1] / "docs" / "results" / name, root / name)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"a\n{readme_results.BEGIN}\nold\n{readme_results.END}\nb")
+    given = ["x", "--runs", str(tmp_path / "runs"), "--results", str(root), "--readme", str(readme)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", given)
+        readme_results.main()
+    text = readme.read_text()
+    assert "| own sound | 0.100 [0.101, 0.102] | 0.103 | 0.106 | 0.200 [0.201, 0.202] | 0.203 | 0.206 |" in text
+    assert "| muted | 0.110 [0.111, 0.112] | 0.113 | 0.116 | 0.210 [0.211, 0.212] | 0.213 | 0.216 |" in text
+    assert "| broad-band noise | 35 | 0.139 [0.140, 0.141] |" in text and "(7 S4-like, 7 MS3-like," in text
+    assert (root / "ms3" / "results.md").read_text() == "table" and "\nold\n" not in text
