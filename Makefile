@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench notebooks clean
 
 demo: $(INSTALLED)  ## segment the bundled sample; look at out/demo/report.html
 	$(BIN)/moca segment docs/sample.mp4 -o out/demo
@@ -22,6 +22,9 @@ bench: $(INSTALLED)  ## speed as ratios against references in the same run
 	$(BIN)/python -m benchmarks.memory
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.metrics
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.mining
+
+notebooks: $(INSTALLED)  ## the five notebooks, executed
+	$(BIN)/python -m recipes.run_notebooks --check
 
 $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -28,8 +28,8 @@ NAMES = (
     "4_ablations",
     "5_bring_your_own_encoder",
 )
-LONGEST_CELL = 20
-LARGEST_FOLDER = 2_500_000
+LONGEST_CELL = 20  # lines
+LARGEST_FOLDER = 2_500_000  # bytes
 
 
 @pytest.fixture(params=NAMES)
@@ -86,7 +86,8 @@ def test_links_lead_somewhere(notebook):
 
 
 def test_a_score_is_never_shown_without_muted_and_swapped(notebook):
-    tables = [text for _, text in texts(notebook) if re.search(r"\| (mean |MS3 )?(mIoU|IoU)\b", text)]
+    tables = [text for _, text in texts(notebook) if re.search(r"\| (mean IoU|MS3 mIoU|mIoU)\b", text)]
+    assert tables
     for text in tables:
         assert "muted" in text and "swapped" in text and "frozen" in text
 
