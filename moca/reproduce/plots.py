@@ -19,16 +19,14 @@ def draw_table(filled: Filled, target: Path) -> Path:
     show the controls and the paper's numbers. Raises InputError, in one line, where matplotlib is not installed.
     """
     try:
-        import matplotlib
+        from matplotlib.figure import Figure  # without pyplot, whose backend is the caller's own affair
     except ImportError:
         raise InputError(MISSING) from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     panels = [(data, place) for data in filled.data for place in range(len(DATA[data].metrics))]
     rows = [row for row in filled.table.rows if filled.measured(row)]
     size = (3.2 * len(panels) + 1.6, 1.6 + 0.45 * len(rows))
-    figure, axes = pyplot.subplots(1, len(panels), figsize=size, sharey=True, squeeze=False, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axis, (data, place) in zip(axes[0], panels, strict=True):
         _draw_panel(axis, filled, rows, data, place)
     axes[0][0].set_yticks(range(len(rows)), [filled.shown(row) for row in rows])
@@ -39,7 +37,6 @@ def draw_table(filled: Filled, target: Path) -> Path:
     figure.suptitle(filled.table.title, fontsize=10)
     with written_whole(target) as temporary:
         figure.savefig(temporary, dpi=110)
-    pyplot.close(figure)
     return target
 
 

@@ -139,7 +139,7 @@ def test_files_are_written_and_drawn(filled, tmp_path):
 
 
 def test_without_matplotlib_one_line_says_what_to_install(filled, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(InputError) as caught:
         draw_table(filled, tmp_path / "table9.png")
     assert str(caught.value) == (
