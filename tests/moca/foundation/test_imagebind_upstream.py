@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import sys
 import types
 
 import pytest
@@ -16,11 +15,10 @@ CONFIG = ImageBindConfig(
     image_width=64, image_blocks=3, image_heads=4, audio_width=48, audio_blocks=4, audio_heads=3, embed_dim=24
 )
 NEEDS = ("ftfy", "regex", "einops", "iopath")
-OURS = ("imagebind", "timm")
 
 
 @pytest.fixture
-def upstream():
+def upstream(bare_module):
     """imagebind.models.imagebind_model without the package's own __init__, which needs torchvision and more.
 
     So does timm, of which it takes a function and a layer that does nothing outside of training.
@@ -28,17 +26,11 @@ def upstream():
     missing = [name for name in ("imagebind", *NEEDS) if importlib.util.find_spec(name) is None]
     if missing:
         pytest.skip(f"{', '.join(missing)} not installed; pip install --no-deps imagebind-packaged {' '.join(NEEDS)}")
-    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in OURS}
-    package = types.ModuleType("imagebind")
-    package.__path__ = list(importlib.util.find_spec("imagebind").submodule_search_locations)
-    layers = types.ModuleType("timm.models.layers")
+    timm, models, layers = (types.ModuleType(name) for name in ("timm", "timm.models", "timm.models.layers"))
     layers.DropPath, layers.trunc_normal_ = lambda rate: nn.Identity(), nn.init.trunc_normal_
-    sys.modules |= {"imagebind": package, "timm": types.ModuleType("timm"), "timm.models": types.ModuleType("models")}
-    sys.modules["timm.models.layers"] = layers
-    yield importlib.import_module("imagebind.models.imagebind_model")
-    for name in [name for name in sys.modules if name.split(".")[0] in OURS]:
-        del sys.modules[name]
-    sys.modules.update(before)
+    return bare_module(
+        "imagebind.models.imagebind_model", {module.__name__: module for module in (timm, models, layers)}
+    )
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import importlib
 import importlib.util
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -149,19 +147,11 @@ def test_the_masks_are_those_of_a_naive_loop():
 
 
 @pytest.fixture
-def amg():
+def amg(bare_module):
     """segment_anything.utils.amg without the package's own __init__, which needs torchvision."""
-    spec = importlib.util.find_spec("segment_anything")
-    if spec is None:
+    if importlib.util.find_spec("segment_anything") is None:
         pytest.skip("segment-anything is not installed; pip install --no-deps segment-anything")
-    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "segment_anything"}
-    parent = types.ModuleType("segment_anything")
-    parent.__path__ = list(spec.submodule_search_locations)
-    sys.modules["segment_anything"] = parent
-    yield importlib.import_module("segment_anything.utils.amg")
-    for name in [name for name in sys.modules if name.split(".")[0] == "segment_anything"]:
-        del sys.modules[name]
-    sys.modules.update(ours)
+    return bare_module("segment_anything.utils.amg")
 
 
 @torch.inference_mode()

@@ -4,8 +4,6 @@ import importlib
 import importlib.util
 import os
 import pickle
-import sys
-import types
 from functools import partial
 
 import numpy as np
@@ -169,19 +167,11 @@ def test_sam_b_is_the_same_from_either_layout(tmp_path):
 
 
 @pytest.fixture
-def upstream():
+def upstream(bare_module):
     """segment_anything.modeling without the package's own __init__, which needs torchvision."""
-    spec = importlib.util.find_spec("segment_anything")
-    if spec is None:
+    if importlib.util.find_spec("segment_anything") is None:
         pytest.skip("segment-anything is not installed; pip install --no-deps segment-anything")
-    ours = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "segment_anything"}
-    parent = types.ModuleType("segment_anything")
-    parent.__path__ = list(spec.submodule_search_locations)
-    sys.modules["segment_anything"] = parent
-    yield importlib.import_module("segment_anything.modeling")
-    for name in [name for name in sys.modules if name.split(".")[0] == "segment_anything"]:
-        del sys.modules[name]
-    sys.modules.update(ours)
+    return bare_module("segment_anything.modeling")
 
 
 @pytest.fixture
