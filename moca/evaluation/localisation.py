@@ -20,8 +20,10 @@ from moca.metrics.localisation import (
     box_map,
     detection_ap,
     detection_f1,
+    highest_ciou,
     resize_heat,
     score_map,
+    success_area,
 )
 from moca.results import StepResult
 
@@ -117,6 +119,19 @@ class Localisation:
     @staticmethod
     def column(metric: str) -> Column:
         return COLUMNS[metric]
+
+
+def ceiling(clips: Sequence[Clip]) -> dict[str, float]:
+    """What the best heat maps that there can be score on these clips: iou_at_50 and auc, as in COLUMNS.
+
+    Half of the picture is always chosen, so boxes of less than a quarter of it cannot be found at a cIoU above 0.5.
+    """
+    best = np.array([highest_ciou(box_map(clip.boxes)) for clip in clips])
+    sounding = np.array([len(clip.boxes) > 0 for clip in clips])
+    return {
+        "iou_at_50": float((best[sounding] > 0.5).mean()) if sounding.any() else math.nan,
+        "auc": success_area(best),
+    }
 
 
 def _areas(cious: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from moca.metrics.maps import (
     ciou,
     ciou_of,
     consensus_map,
+    highest_ciou,
     resize_heat,
     top_half,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "consensus_map",
     "detection_ap",
     "detection_f1",
+    "highest_ciou",
     "piap",
     "resize_heat",
     "score_map",

@@ -52,19 +52,21 @@ class Filled:
 
 
 def main_sheet(filled: Filled) -> Sheet:
-    """Measured figures, each with the paper's in a column of its own."""
+    """Measured figures, each with the paper's in a column of its own where the paper has any."""
     head, rows = ["", "seeds"], []
     for data in filled.data:
-        for _, title in DATA[data].metrics:
-            head += [f"{DATA[data].title} {title}", f"paper {DATA[data].title} {title}"]
+        for place, (_, title) in enumerate(DATA[data].metrics):
+            named = f"{DATA[data].title} {title}"
+            head += [named, f"paper {named}"] if _printed(filled.table, data, place) else [named]
     for row in filled.table.rows:
         cells = [filled.shown(row), _seeds(filled, row)]
         for data in filled.data:
             found = filled.figures.get((row.label, data))
             for place, (metric, _) in enumerate(DATA[data].metrics):
-                printed = filled.table.paper.value(row.paper, data, place)
                 cells.append("" if found is None else figure(found, metric))
-                cells.append("" if printed is None else f"{printed:.{_digits(printed)}f}")
+                if _printed(filled.table, data, place):
+                    printed = filled.table.paper.value(row.paper, data, place)
+                    cells.append("" if printed is None else f"{printed:.{_digits(printed)}f}")
         rows.append(tuple(cells))
     return Sheet(head=tuple(head), rows=tuple(rows))
 
@@ -150,6 +152,11 @@ def _seeds(filled: Filled, row: Row) -> str:
     if not measured:
         return "" if row.run is None else "not run"
     return DETERMINISTIC if measured[0].deterministic else str(len(measured[0].seeds))
+
+
+def _printed(table: Table, data: str, place: int) -> bool:
+    """Whether the paper gives a data set's metric for any row."""
+    return any(table.paper.value(row.paper, data, place) is not None for row in table.rows)
 
 
 def _digits(value: float) -> int:

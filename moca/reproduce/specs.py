@@ -16,11 +16,12 @@ PAPER_ADAPTERS = 6
 class DataSet:
     """A data set and what is reported of it.
 
-    title: as shown. metrics: two of (name, title), in the order of the paper's numbers; the first one decides trends.
+    title: as shown. metrics: (name, title) of each, in the order of the paper's numbers, then what the paper does not
+    give; the first one decides trends.
     """
 
     title: str
-    metrics: tuple[tuple[str, str], tuple[str, str]]
+    metrics: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ DATA: dict[str, DataSet] = {
     "s4": DataSet(title="S4", metrics=SEGMENTED),
     "ms3": DataSet(title="MS3", metrics=SEGMENTED),
     "avss": DataSet(title="AVSS", metrics=(("miou", "mIoU"), ("f", "F"))),
-    "vggss": DataSet(title="VGG-SS", metrics=(("iou_at_50", "IoU@0.5"), ("auc", "AUC"))),
+    "vggss": DataSet(title="VGG-SS", metrics=(("iou_at_50", "IoU@0.5"), ("auc", "AUC"), ("ap_pixel", "AP of pixels"))),
 }
 """By the name that `moca.evaluation.datasets` reads them by. S4's and MS3's are AVSBench's own, at its test batch of
-four videos; IoU@0.5 is AVGN's and AUC EZ-VSL's."""
+four videos; IoU@0.5 is AVGN's and AUC EZ-VSL's, and the AP of pixels, which the paper does not give, tells more."""
 
 # As the paper infers: coarse masks as they are, proposals of boxes whose IoU with the whole coarse mask is above 0.5.
 MATCHED = {"proposals": "boxes", "rule": "iou", "match": 0.5, "unmatched": "coarse", "refine": False}

@@ -53,14 +53,14 @@ class Origin:
             if name not in FREE and before.get(name) != given.get(name):
                 raise InputError(
                     f"{where} was made with {name} {before.get(name)!r}, which must stay to go on, got "
-                    f"{given.get(name)!r}; give the same, or start anew with --overwrite."
+                    f"{given.get(name)!r}; give the same, or start anew with --overwrite, or in another folder."
                 )
         before, given = earlier["fingerprints"], now["fingerprints"]
         for name in before | given:
             if before.get(name) != given.get(name):
                 raise InputError(
                     f"{where} was made with another {name} (fingerprint {before.get(name)}, now {given.get(name)}), "
-                    "which must stay to go on; give the same, or start anew with --overwrite."
+                    "which must stay to go on; give the same, or start anew with --overwrite, or in another folder."
                 )
 
 
@@ -115,7 +115,8 @@ def read_newest(folder: Path, origin: Origin) -> Checkpoint | None:
         return Checkpoint(**{name: state[name] for name in Checkpoint.__dataclass_fields__})
     if paths:
         raise InputError(
-            f"{folder} must hold a checkpoint that is whole, all are damaged; start anew with --overwrite."
+            f"{folder} must hold a checkpoint that is whole, all are damaged; start anew with --overwrite, or in "
+            "another folder."
         )
     return None
 

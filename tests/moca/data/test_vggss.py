@@ -9,6 +9,7 @@ import pytest
 from moca.data.places import VGGSS_ANNOTATED_AT_S
 from moca.data.vggss import boxes_filled, read_vggss, vggss_paths
 from moca.errors import InputError
+from moca.evaluation.datasets import read_data
 from moca.media import write_video
 from moca.media.moment import read_moment
 
@@ -189,3 +190,12 @@ def test_a_moment_of_a_video_without_sound_has_none(tmp_path):
     write_video(tmp_path / "mute.mp4", frames, rate_hz=3, audio=None, sample_rate_hz=16_000)
     step = read_moment(tmp_path / "mute.mp4", 0.5)
     assert step.audio is None and step.frame.shape == (16, 16, 3)
+
+
+def test_a_reader_is_told_what_these_boxes_allow_a_heat_map_to_score(root):
+    notes = read_data("vggss", root).notes
+    assert notes == (
+        "cIoU always chooses half of the picture: with these boxes no heat map reaches more than IoU@0.5 0.000 and AUC "
+        "0.400; the AP of pixels has no such limit.",  # a quarter and an eighth of the frame: cIoU 0.5 and 0.25 at most
+        "1 of 3 annotated clips are not there and are left out.",
+    )

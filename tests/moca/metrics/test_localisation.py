@@ -18,6 +18,7 @@ from moca.metrics.localisation import (
     consensus_map,
     detection_ap,
     detection_f1,
+    highest_ciou,
     piap,
     resize_heat,
     score_map,
@@ -54,6 +55,15 @@ def example(seed=0, *, size=12, empty=False):
 
 def clip(at, confidence=0.5, *, sounding=True):
     return LocalisedClip(ciou=at, ciou_any=at, confidence=confidence, ap_pixel=at, piap_reversed=at, sounding=sounding)
+
+
+@pytest.mark.parametrize(("rows", "weight", "highest"), [(4, 1, 0.8), (5, 1, 1), (7, 1, 1), (4, 0.5, 2 / 3), (0, 1, 0)])
+def test_no_heat_map_is_above_the_highest_ciou(rows, weight, highest):
+    truth = np.zeros((10, 10))
+    truth[:rows] = weight
+    rng = np.random.default_rng(0)
+    tried = [ciou(rng.random((10, 10)) + truth * rng.choice([0, 0.3, 9]), truth) for _ in range(50)]
+    assert highest_ciou(truth) == pytest.approx(highest) == pytest.approx(max(*tried, ciou(truth, truth)), abs=1e-12)
 
 
 def test_all_official_golden_values(golden):

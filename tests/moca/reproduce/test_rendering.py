@@ -4,11 +4,16 @@ import csv
 import io
 import sys
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from moca.errors import InputError
+from moca.evaluation import ClipScore, EvaluationResult
+from moca.evaluation.localisation import Localisation
+from moca.metrics.localisation import score_map
 from moca.reproduce import TABLES
+from moca.reproduce.figures import Measured
 from moca.reproduce.plots import draw_table
 from moca.reproduce.rendering import csv_text, latex_text, markdown_text, write_table
 from moca.reproduce.sheets import Filled, figure, main_sheet
@@ -146,3 +151,20 @@ def test_without_matplotlib_one_line_says_what_to_install(filled, tmp_path, monk
         'plots need matplotlib, which is not installed; run pip install "moca-avs[notebooks]".'
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_metric_that_the_paper_does_not_give_has_no_column_of_the_paper():
+    truth = np.tri(4)
+    sums = score_map(truth, truth).to_json()
+    clip = ClipScore(name="a", category="", truth="", metrics={}, sums=sums)
+    metrics = Localisation().metrics([sums])
+    result = EvaluationResult(
+        method="moca", settings={}, licence=None, protocol={"name": "localisation"}, metrics=metrics, intervals={},
+        clips=(clip,),
+    )  # fmt: skip
+    figures = {("MoCA", "vggss"): Measured(seeds=(), results=(result,))}
+    sheet = main_sheet(Filled(table=TABLES["table8"], figures=figures))
+    titles = ("IoU@0.5", "paper IoU@0.5", "AUC", "paper AUC", "AP of pixels")
+    assert tuple(title.replace("VGG-SS ", "") for title in sheet.head[2:]) == titles
+    assert [len(row) for row in sheet.rows] == [len(sheet.head)] * 4
+    assert sheet.rows[2][-2:] == ("0.435", f"{metrics['ap_pixel']:.3f}")

@@ -18,6 +18,7 @@ from moca.training.checkpoints import (
 )
 from moca.training.config import TrainConfig
 
+ANEW = "start anew with --overwrite, or in another folder."
 CONFIG = TrainConfig(steps=50)
 ORIGIN = Origin(config=CONFIG, fingerprints={"encoder": "e1", "corpus": "c1"})
 
@@ -112,17 +113,16 @@ def test_all_damaged_is_refused(tmp_path):
         write_checkpoint(tmp_path, checkpoint(step), ORIGIN).write_bytes(b"")
     with pytest.warns(UserWarning, match=r"going back to step-000010\.pt"):
         line = refusal(tmp_path)
-    assert line == f"{tmp_path} must hold a checkpoint that is whole, all are damaged; start anew with --overwrite."
+    assert line == f"{tmp_path} must hold a checkpoint that is whole, all are damaged; {ANEW}"
 
 
 @pytest.mark.parametrize(
     ("change", "line"),
     [
-        ({"batch": 8}, "batch 16, which must stay to go on, got 8; give the same, or start anew with --overwrite."),
+        ({"batch": 8}, f"batch 16, which must stay to go on, got 8; give the same, or {ANEW}"),
         (
             {"mining": MiningConfig(source="both")},
-            "mining.source 'audio', which must stay to go on, got 'both'; give the same, or start anew with "
-            "--overwrite.",
+            f"mining.source 'audio', which must stay to go on, got 'both'; give the same, or {ANEW}",
         ),
     ],
 )
@@ -136,7 +136,7 @@ def test_another_corpus_or_encoder_is_refused(tmp_path):
     other = replace(ORIGIN, fingerprints={"encoder": "e1", "corpus": "c2"})
     assert refusal(tmp_path, other) == (
         f"{path} was made with another corpus (fingerprint c1, now c2), which must stay to go on; give the same, or "
-        "start anew with --overwrite."
+        f"{ANEW}"
     )
     more = replace(ORIGIN, fingerprints={**ORIGIN.fingerprints, "dino": "d1"})
     assert "made with another dino (fingerprint None, now d1)" in refusal(tmp_path, more)
