@@ -10,8 +10,8 @@ import typer
 from moca.errors import InputError
 
 PROPOSALS = Annotated[str | None, typer.Option(help="Mask proposals: none, boxes or grid.")]
-RULE = Annotated[str | None, typer.Option(help="What of a proposal and the coarse mask counts: iou or cover.")]
-MATCH = Annotated[float | None, typer.Option(help="What the rule must exceed for a proposal to match.")]
+RULE = Annotated[str | None, typer.Option(help="How proposals are matched: iou, cover or agreement.")]
+MATCH = Annotated[float | None, typer.Option(help="What the rule must exceed, from 0 to below 1.")]
 UNMATCHED = Annotated[str | None, typer.Option(help="Where no proposal matches: coarse or empty.")]
 METHOD = Annotated[str, typer.Option(help="moca, or a comparison method: at-gdino-sam, owod-bind, sam-bind, yours.")]
 SETTINGS = Annotated[

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 
 from moca.foundation.roles import Masks
-from moca.proposals import ProposalConfig, overlaps
+from moca.proposals import OVERLAPS, ProposalConfig, agreements, overlaps
 from moca.results import Proposals, Segment, StepResult
 
 HEAT_STEP = 0.01  # wider than the distance of two of the official thresholds (1/254): one lies between
-MEASURES = {"iou": "IoU", "cover": "covered share"}
+MEASURES = {"iou": "IoU", "cover": "covered share", "agreement": "agreement"}
 
 
 def match_step(result: StepResult, found: Masks, agreement: np.ndarray, config: ProposalConfig) -> StepResult:
@@ -25,7 +25,10 @@ def match_step(result: StepResult, found: Masks, agreement: np.ndarray, config: 
     the mean agreement in it; heat: see `matched_heat`. Where none matches, the coarse mask with its heat, or, with
     `config.unmatched` "empty", nothing and a reason. The gate's score stays.
     """
-    measured = overlaps(result.mask, found.masks, rule=config.rule)
+    if config.rule in OVERLAPS:
+        measured = overlaps(result.mask, found.masks, rule=config.rule)
+    else:
+        measured = agreements(result.heat, found.masks)
     matched = np.flatnonzero(measured > config.match)
     proposals = Proposals(
         masks=found.masks, scores=found.scores, overlaps=measured, matched=tuple(int(at) for at in matched)

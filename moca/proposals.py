@@ -15,7 +15,11 @@ from moca.errors import InputError
 from moca.foundation.roles import MaskPredictor, Masks, ObjectDetector
 
 KINDS = ("none", "boxes", "grid")
-RULES = ("iou", "cover")
+OVERLAPS = ("iou", "cover")
+RULES = (*OVERLAPS, "agreement")
+MATCH = {"iou": 0.5, "cover": 0.5, "agreement": 0.7}
+"""What each rule's measure must be above where nothing else is said: the paper's for IoU, and what did best on
+validation frames of Soundstage for the others."""
 UNMATCHED = ("coarse", "empty")
 BOX_FIELDS = ("box_threshold", "box_limit", "box_nms_iou")
 GRID_FIELDS = ("points_per_side", "pred_iou", "stability", "grid_nms_iou")
@@ -48,9 +52,11 @@ class ProposalConfig:
     """"iou": the IoU of the proposal and the coarse mask must be above `match` (the paper). The whole coarse mask is
     meant, never one of its segments, so one object among several that sound cannot match. "cover": the coarse mask
     must cover more than the share `match` of the proposal; then each of several sounding objects can match, and so
-    can any part of an object that is a proposal of its own."""
+    can any part of an object that is a proposal of its own. "agreement": the proposal's mean heat must be more than
+    the share `match` of what the best proposal of the frame has; the coarse mask's border plays no part, and the best
+    proposal always matches."""
     match: float = 0.5
-    """What the rule's measure must be above, at least 0 and below 1; the paper's 0.5."""
+    """What the rule's measure must be above, at least 0 and below 1; the paper's 0.5, see `MATCH` for other rules."""
     unmatched: str = "coarse"
     """Where no proposal matches, "coarse": the coarse mask is the result; "empty": nothing sounds, with a reason."""
 
@@ -155,8 +161,8 @@ def overlaps(coarse: np.ndarray, masks: np.ndarray, *, rule: str = "iou") -> np.
     coarse: (H, W) bool; masks: (N, H, W) bool. rule "iou": |coarse & mask| / |coarse | mask|; "cover":
     |coarse & mask| / |mask|. An empty mask has 0, and everything has 0 where the coarse mask is empty.
     """
-    if rule not in RULES:
-        raise InputError(f"rule must be one of {', '.join(RULES)}, got {rule!r}.")
+    if rule not in OVERLAPS:
+        raise InputError(f"rule must be one of {', '.join(OVERLAPS)}, got {rule!r}.")
     if coarse.dtype != bool or masks.dtype != bool or coarse.ndim != 2 or masks.shape[1:] != coarse.shape:
         raise InputError(
             f"the coarse mask must be (H, W) and proposals (N, H, W), both bool, got {coarse.shape} {coarse.dtype} and "
@@ -171,6 +177,16 @@ def overlaps(coarse: np.ndarray, masks: np.ndarray, *, rule: str = "iou") -> np.
     if rule == "iou":
         whole = whole + np.count_nonzero(coarse) - shared
     return shared / np.maximum(whole, 1)
+
+
+def agreements(heat: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """How well each proposal agrees with the sound: its mean heat over that of the best one, (N,) float64 in [0, 1].
+
+    heat: (H, W) in [0, 1]; masks: (N, H, W) bool, none empty. Everything has 0 where no proposal has any heat.
+    """
+    means = np.array([heat[mask].mean(dtype=np.float64) for mask in masks])
+    best = means.max(initial=0)
+    return means / best if best > 0 else means
 
 
 def match_proposals(coarse: np.ndarray, masks: np.ndarray, *, rule: str = "iou", threshold: float = 0.5) -> np.ndarray:

@@ -26,7 +26,7 @@ class Proposals:
     """Mask proposals of one step, best first, and which of them the coarse mask matches.
 
     masks (N, H, W) bool; scores (N,) float32, the IoU each mask is expected to have with the object; overlaps (N,)
-    float64 in [0, 1], how well each fits the coarse mask; matched: indices of those that make the result, ascending.
+    float64 in [0, 1], how well each fits by the rule; matched: indices of those that make the result, ascending.
     """
 
     masks: np.ndarray

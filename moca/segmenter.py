@@ -70,8 +70,8 @@ class Segmenter:
         """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
 
         device: "auto" takes a GPU when there is one. proposals: "none", "boxes" or "grid", or more settings of them;
-        rule, match, unmatched: the same fields of `ProposalConfig`; None takes the model's own. Further keywords
-        replace fields of `SegmentConfig`.
+        rule, match, unmatched: the same fields of `ProposalConfig`; None takes the model's own, and another rule's
+        own threshold. Further keywords replace fields of `SegmentConfig`.
         """
         place = resolve_device(device)
         asked = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched}

@@ -8,6 +8,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from moca.files import write_text_whole, written_whole
+from moca.foundation.manifest import bundled_weights
+from moca.proposals import MATCH, RULES, ProposalConfig
 
 Scores = dict[str, dict[str, dict[str, float]]]  # kind -> row -> "miou" and "f"
 SHORT = {"s4": "S4", "ms3": "MS3"}
@@ -48,12 +50,12 @@ HEADER = ["", "S4 mIoU", "S4 F", "MS3 mIoU", "MS3 F"]
 
 
 def tables_2_3(frozen: Scores, runs: list[Scores], name: str) -> list[str]:
-    """Neither, either and both parts, by both rules, from boxes and from the grid; the paper's figures beside."""
+    """Neither, either and both parts, by every rule, from boxes and from the grid; the paper's figures beside."""
     rows = [["neither: frozen encoder", *both_kinds([frozen], name), ""]]
     rows.append(["PMA only", *both_kinds(runs, name), _paper("PMA only")])
     for source in ("boxes", "grid"):
-        for rule in ("iou", "cover"):
-            row, paper = f"{name} + {source}, {rule} 0.5", source == "boxes" and rule == "iou"
+        for rule, usual in MATCH.items():
+            row, paper = f"{name} + {source}, {rule} {usual}", source == "boxes" and rule == "iou"
             rows.append(
                 [f"MPM only, {source}, {rule}", *both_kinds([frozen], row), _paper("MPM only") if paper else ""]
             )
@@ -69,17 +71,17 @@ def table_10(runs: list[Scores], name: str) -> list[str]:
     """mIoU by threshold and rule; the paper's figures beside."""
     rows = []
     for threshold in THRESHOLDS:
-        cells = [told(runs, kind, f"{name} + boxes, {rule} {threshold}") for rule in ("iou", "cover") for kind in SHORT]
+        cells = [told(runs, kind, f"{name} + boxes, {rule} {threshold}") for rule in RULES for kind in SHORT]
         rows.append([str(threshold), *cells, " / ".join(f"{value:.2f}" for value in PAPER_10[threshold])])
-    header = ["threshold", "iou, S4", "iou, MS3", "cover, S4", "cover, MS3", "the paper, MS3 mIoU / F"]
-    return table(header, rows)
+    columns = [f"{rule}, {short}" for rule in RULES for short in SHORT.values()]
+    return table(["threshold", *columns, "the paper, MS3 mIoU / F"], rows)
 
 
 def by_objectness(runs: list[Scores]) -> list[str]:
     """mIoU of both parts by the objectness from which a box counts."""
-    rows = []
-    for row in [key for key in runs[0]["s4"] if " + boxes from " in key and key.endswith(" 0.5")]:
-        rows.append([row.removesuffix(" 0.5"), *(told(runs, kind, row) for kind in SHORT)])
+    rows, ends = [], tuple(f", {rule} {usual}" for rule, usual in MATCH.items())
+    for row in [key for key in runs[0]["s4"] if " + boxes from " in key and key.endswith(ends)]:
+        rows.append([row, *(told(runs, kind, row) for kind in SHORT)])
     return table(["", *(f"{short} mIoU" for short in SHORT.values())], rows)
 
 
@@ -87,8 +89,8 @@ def controls(runs: list[Scores], ceiling: dict[str, dict[str, float]], name: str
     """Another frame's sound, no sound at all, nothing matched means nothing, and what proposals could reach."""
     rows = [[f"{name}, another frame's sound", *both_kinds(runs, f"{name}, swapped")]]
     for source in ("boxes", "grid"):
-        for rule in ("iou", "cover"):
-            row = f"{name} + {source}, {rule} 0.5"
+        for rule, usual in MATCH.items():
+            row = f"{name} + {source}, {rule} {usual}"
             rows.append([f"both, {source}, {rule}, another frame's sound", *both_kinds(runs, f"{row}, swapped")])
             rows.append([f"both, {source}, {rule}, nothing where nothing matches", *both_kinds(runs, f"{row}, empty")])
         for words, label in (("surest of", "the surest proposal"), ("all", "all proposals")):
@@ -107,8 +109,8 @@ def answers(frozen: Scores, runs: list[Scores]) -> list[str]:
     lines, deaf = [], at(runs[:1], "all boxes, no sound")
     for name, words in COARSE.items():
         alone, neither = at(runs, name), at([frozen], name)
-        for rule in ("iou", "cover"):
-            row = f"{name} + boxes, {rule} 0.5"
+        for rule, usual in MATCH.items():
+            row = f"{name} + boxes, {rule} {usual}"
             both, mpm = at(runs, row), at([frozen], row)
             lines += [
                 _answer(f"{words}, {rule}: both beat PMA only", lambda k, b=both, a=alone: b[k] - a[k]),
@@ -120,8 +122,8 @@ def answers(frozen: Scores, runs: list[Scores]) -> list[str]:
                 for kind in SHORT
             }
             told_best = ", ".join(f"{SHORT[kind]} {value}" for kind, value in best.items())
-            held = "yes" if set(best.values()) == {0.5} else "no"
-            lines.append(f"- {words}, {rule}: 0.5 is the best threshold: **{held}** (best: {told_best})")
+            held = "yes" if set(best.values()) == {usual} else "no"
+            lines.append(f"- {words}, {rule}: {usual} is the best threshold: **{held}** (best: {told_best})")
         lines.append(_answer(f"{words}: PMA alone beats the frozen encoder", lambda k, a=alone, n=neither: a[k] - n[k]))
     return lines
 
@@ -147,7 +149,9 @@ def write_page(folder: Path, page: Path) -> None:
         f"nothing was chosen; adapters of {len(runs)} seed(s), mean ± standard deviation. F is AVSBench's at batch 1, "
         "every frame being a clip. `boxes`: mini OWLv2's boxes, masks by mini SAM; `grid`: mini SAM asked at 8 x 8 "
         "points. `iou`: the paper's rule; `cover`: the coarse mask covers more than the threshold's share of the "
-        "proposal. Where no proposal matches, the coarse mask stays. Written by `python -m benchmarks.proposals`. "
+        "proposal; `agreement`: its mean heat is more than that share of the best proposal's. Where no proposal "
+        f"matches, the coarse mask stays. Thresholds: {', '.join(f'{rule} {usual}' for rule, usual in MATCH.items())}, "
+        "unless another is named. Written by `python -m benchmarks.proposals`. "
         "The paper's figures are real MS3 with ImageBind-Huge, SAM and another detector: compare trends, not values.",
         "",
         "![mIoU by threshold](proposals.png)",
@@ -160,12 +164,18 @@ def write_page(folder: Path, page: Path) -> None:
     for name, words in COARSE.items():
         lines += [f"## Controls: {words}", "", *controls(runs, ceiling, name), ""]
     lines += ["## Do the paper's trends hold here?", "", *answers(frozen, runs), ""]
-    lines += ["## On validation", "", "What mini ships (snapped, cover, 0.5, boxes from 0.1) was chosen here.", ""]
+    lines += ["## On validation", "", f"What mini ships ({_shipped()}) was chosen here.", ""]
     for name, words in COARSE.items():
         lines += [f"{words[0].upper()}{words[1:]}:", "", *table_10(validation, name), ""]
-    lines += ["Objectness from which a box counts, threshold 0.5:", "", *by_objectness(validation), ""]
+    lines += ["Objectness from which a box counts:", "", *by_objectness(validation), ""]
     write_text_whole(page, "\n".join(lines))
     plot(runs, page.with_suffix(".png"))
+
+
+def _shipped() -> str:
+    """What the bundled model's card says of its proposals."""
+    found = ProposalConfig(**json.loads((bundled_weights() / "mini" / "pipeline.json").read_text())["proposals"])
+    return f"{found.kind} from {found.box_threshold}, {found.rule} {found.match}"
 
 
 def plot(runs: list[Scores], target: Path) -> None:
@@ -180,7 +190,7 @@ def plot(runs: list[Scores], target: Path) -> None:
         for name, style in (("coarse", "--"), ("snapped", "-")):
             level = mean(run[kind][name]["miou"] for run in runs)
             panel.axhline(level, color="grey", linestyle=style, linewidth=1, label=f"{name}, no proposals")
-            for rule, colour in (("iou", "tab:blue"), ("cover", "tab:orange")):
+            for rule, colour in zip(RULES, ("tab:blue", "tab:orange", "tab:green"), strict=True):
                 values = [
                     mean(run[kind][f"{name} + boxes, {rule} {threshold}"]["miou"] for run in runs)
                     for threshold in THRESHOLDS

@@ -16,7 +16,7 @@ import torch
 from adapters import fingerprint
 from moca.errors import InputError
 from moca.foundation.manifest import local_source
-from moca.proposals import ProposalConfig, Proposer
+from moca.proposals import MATCH, ProposalConfig, Proposer
 
 ENTRIES = ("masks", "objects", "proposals")
 HUGE_MASKS, HUGE_OBJECTS = "sam-vit-huge", "owlv2-base-ensemble"  # names of the manifest
@@ -59,7 +59,7 @@ def read_parts(card: Mapping[str, Any], folder: Path, asked: Mapping[str, Any]) 
     parts = Parts(
         masks=_locate(card.get("masks"), folder),
         objects=_locate(card.get("objects"), folder),
-        config=replace(config, **asked),
+        config=replace(config, **_threshold(config, asked), **asked),
     )
     for name in needed(parts.config.kind):
         if getattr(parts, name) is None:
@@ -76,7 +76,7 @@ def huge_parts(asked: Mapping[str, Any]) -> Parts:
 
     asked: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError.
     """
-    config, notice = ProposalConfig(**{"kind": "boxes", **asked}), None
+    config, notice = ProposalConfig(**{"kind": "boxes", **_threshold(ProposalConfig(), asked), **asked}), None
     try:
         found = {name: str(local_source(_HUGE[name])) for name in needed(config.kind)}
     except InputError:
@@ -85,6 +85,12 @@ def huge_parts(asked: Mapping[str, Any]) -> Parts:
         config, notice, found = replace(config, kind="none"), NONE_FOR_HUGE, {}
     _check_used(config, asked)
     return Parts(**found, config=config, notice=notice)
+
+
+def _threshold(config: ProposalConfig, asked: Mapping[str, Any]) -> dict[str, float]:
+    """The threshold of a rule that is asked for instead of the model's, unless one is asked for, too."""
+    rule = asked.get("rule", config.rule)
+    return {"match": MATCH[rule]} if rule != config.rule and rule in MATCH and "match" not in asked else {}
 
 
 def _check_used(config: ProposalConfig, asked: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from benchmarks.proposals.tables import (
     write_page,
 )
 from benchmarks.proposals.world import KINDS
-from moca.proposals import RULES
+from moca.proposals import MATCH, RULES
 
 
 def fabricated(model, offset, sources=("boxes", "grid")):
@@ -31,12 +31,12 @@ def fabricated(model, offset, sources=("boxes", "grid")):
             rows[f"{name}, swapped"] = 0.1
             for source in sources:
                 for rule in RULES:
-                    bonus = 0.05 if rule == "cover" else -0.05
+                    bonus, usual = -0.05 if rule == "iou" else 0.05, MATCH[rule]
                     for threshold in THRESHOLDS:
                         row = f"{name} + {source}, {rule} {threshold}"
-                        rows[row] = base + offset + bonus - 0.1 * abs(threshold - 0.5)
+                        rows[row] = base + offset + bonus - 0.1 * abs(threshold - usual)
                     for end in ("swapped", "empty"):
-                        rows[f"{name} + {source}, {rule} 0.5, {end}"] = 0.15
+                        rows[f"{name} + {source}, {rule} {usual}, {end}"] = 0.15
         for words in ("surest of", "all"):
             rows |= {f"{words} {source}, no sound": 0.12 for source in sources}
         kinds[kind] = {row: {"miou": value, "f": value / 2} for row, value in rows.items()}
@@ -74,7 +74,7 @@ def test_a_cell_is_the_mean_over_seeds_with_its_spread(results):
     assert lines[3] == ("| PMA only | 0.550 ± 0.071 | 0.275 ± 0.035 | 0.350 ± 0.071 | 0.175 ± 0.035 | 0.52 / 0.59 |")
     both = next(line for line in lines if line.startswith("| **both**, boxes, iou"))
     assert both.endswith("| 0.57 / 0.62 |") and sum("0.57 / 0.62" in line for line in lines) == 1
-    assert len(lines) == 2 + 2 + 8
+    assert len(lines) == 2 + 2 + 12
 
 
 def test_thresholds_stand_beside_the_papers(results):
@@ -82,7 +82,8 @@ def test_thresholds_stand_beside_the_papers(results):
     lines = table_10(runs, "snapped")
     assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {threshold}" for threshold in THRESHOLDS]
     assert lines[2] == (
-        "| 0.1 | 0.460 ± 0.071 | 0.260 ± 0.071 | 0.560 ± 0.071 | 0.360 ± 0.071 | 0.35 / 0.39 |"
+        "| 0.1 | 0.460 ± 0.071 | 0.260 ± 0.071 | 0.560 ± 0.071 | 0.360 ± 0.071 | 0.540 ± 0.071 | 0.340 ± 0.071 "
+        "| 0.35 / 0.39 |"
     ) and PAPER_10[0.1] == (0.35, 0.39)
 
 
@@ -90,7 +91,7 @@ def test_objectness_is_told_source_by_source(results):
     _, runs = read(results, "val")
     lines = by_objectness(runs)
     assert len(lines) == 2 + len(COARSE) * len(RULES) * 2
-    assert "| coarse + boxes from 0.3, cover | 0.777 | 0.250 |" in lines
+    assert "| coarse + boxes from 0.3, cover 0.5 | 0.777 | 0.250 |" in lines
     assert by_objectness(read(results, "test")[1]) == lines[:2]
 
 
@@ -110,13 +111,14 @@ def test_controls_show_what_proposals_could_reach(results):
 def test_answers_follow_from_the_figures(results):
     frozen, runs = read(results, "test")
     lines = answers(frozen, runs)
-    assert len(lines) == 18
+    assert len(lines) == 26
     coarse = COARSE["coarse"]
     assert f"- {coarse}, iou: both beat PMA only: **no** (S4 -0.050, MS3 -0.050 mIoU)" in lines
     assert f"- {coarse}, cover: both beat PMA only: **yes** (S4 +0.050, MS3 +0.050 mIoU)" in lines
     assert f"- {coarse}, iou: both beat MPM only: **yes** (S4 +0.150, MS3 +0.150 mIoU)" in lines
     assert f"- {coarse}: PMA alone beats the frozen encoder: **yes** (S4 +0.150, MS3 +0.150 mIoU)" in lines
     assert f"- {coarse}, iou: 0.5 is the best threshold: **yes** (best: S4 0.5, MS3 0.5)" in lines
+    assert f"- {coarse}, agreement: 0.7 is the best threshold: **yes** (best: S4 0.7, MS3 0.7)" in lines
     for run in runs:
         run["ms3"]["coarse + boxes, cover 0.5"]["miou"] = 0.0
     lines = answers(frozen, runs)

@@ -116,7 +116,7 @@ def test_hostile_files_are_one_line(tmp_path, clip, kind, begins):
             "steps per second must be above 0 and at most 100, got 0.0; the paper uses 1.",
         ),
         (["--proposals", "words"], "proposals must be one of none, boxes, grid, got 'words'."),
-        (["--proposals", "grid", "--rule", "best"], "rule must be one of iou, cover, got 'best'."),
+        (["--proposals", "grid", "--rule", "best"], "rule must be one of iou, cover, agreement, got 'best'."),
         (["--proposals", "grid", "--match", "1"], "match must be at least 0 and below 1, got 1.0; the paper uses 0.5."),
         (["--unmatched", "all"], "unmatched must be one of coarse, empty, got 'all'."),
         (["--weights", "good"], "weights must be trained or random, got 'good'."),

@@ -78,6 +78,20 @@ def test_one_of_two_sounding_objects_matches_only_by_cover(coarse, agreement):
     np.testing.assert_array_equal(by_cover.mask, both.mask)
 
 
+def test_by_agreement_the_best_proposals_match_whatever_the_border_of_the_coarse_mask(coarse, agreement):
+    """Heat falls to the right: 0.9 to 0.1 over 24 columns, so of three blocks the first has most."""
+    objects = proposed(block(14, 20), block(0, 4), block(5, 9))
+    by_agreement = dataclasses.replace(BOXES, rule="agreement", match=0.7)
+    for mask in (coarse.mask, block(22, 24)):
+        found = match_step(dataclasses.replace(coarse, mask=mask), objects, agreement, by_agreement)
+        means = [coarse.heat[mask].mean() for mask in objects.masks]
+        np.testing.assert_allclose(found.proposals.overlaps, np.array(means) / means[1], rtol=1e-5)
+        assert found.proposals.matched == (1, 2)
+        np.testing.assert_array_equal(found.mask, block(0, 4) | block(5, 9))
+    strict = dataclasses.replace(by_agreement, match=0.99)
+    assert match_step(coarse, objects, agreement, strict).proposals.matched == (1,)  # the best one always
+
+
 def test_without_a_match_the_coarse_mask_stays_with_its_heat(coarse, agreement):
     for masks in ((), (block(14, 22),)):
         found = match_step(coarse, proposed(*masks), agreement, BOXES)
@@ -93,6 +107,7 @@ def test_without_a_match_the_coarse_mask_stays_with_its_heat(coarse, agreement):
         ((block(6, 14), block(14, 22)), {}, "highest IoU 0.33, not above 0.50"),
         ((block(6, 14),), {"rule": "cover", "match": 0.7}, "highest covered share 0.50, not above 0.70"),
         ((), {}, "none was found"),
+        ((), {"rule": "agreement"}, "none was found"),
     ],
 )
 def test_without_a_match_nothing_may_be_made_to_sound(coarse, agreement, masks, changes, reason):

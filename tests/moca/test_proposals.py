@@ -7,7 +7,7 @@ import pytest
 
 from moca.errors import InputError
 from moca.foundation.roles import Boxes, Masks
-from moca.proposals import RULES, ProposalConfig, Proposer, distinct, match_proposals, overlaps
+from moca.proposals import OVERLAPS, ProposalConfig, Proposer, agreements, distinct, match_proposals, overlaps
 
 SIZE = (12, 20)
 
@@ -44,7 +44,7 @@ def measured_naively(coarse, mask, rule):
     return both / whole if whole else 0.0
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OVERLAPS)
 def test_overlaps_and_matches_agree_with_a_loop_over_pixels(rule):
     masks, found = random_masks(30, seed=1), []
     for coarse in random_masks(12, seed=2):
@@ -65,7 +65,7 @@ def test_the_two_rules_differ_where_several_objects_sound():
     assert match_proposals(left, masks, rule="iou").tolist() == [0]  # half of it, or half too much, is not enough
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OVERLAPS)
 def test_a_proposal_at_the_threshold_does_not_match_and_one_above_does(rule):
     coarse, proposal = square(0, 0, 10, 5), square(0, 0, 10, 10)  # IoU and covered share are exactly 0.5
     masks = proposal[None]
@@ -74,7 +74,7 @@ def test_a_proposal_at_the_threshold_does_not_match_and_one_above_does(rule):
     assert match_proposals(coarse, masks, rule=rule, threshold=0.499).tolist() == [0]
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OVERLAPS)
 def test_a_higher_threshold_never_adds_a_proposal(rule):
     masks, dropped = random_masks(40, seed=3), 0
     for coarse in random_masks(6, seed=4):
@@ -86,7 +86,7 @@ def test_a_higher_threshold_never_adds_a_proposal(rule):
     assert dropped
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OVERLAPS)
 def test_the_coarse_mask_itself_always_matches_and_its_complement_never(rule):
     for coarse in random_masks(20, seed=5):
         masks = np.stack([coarse, ~coarse])
@@ -95,12 +95,27 @@ def test_the_coarse_mask_itself_always_matches_and_its_complement_never(rule):
         assert match_proposals(coarse, masks, rule=rule, threshold=0.0).tolist() == matches
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OVERLAPS)
 def test_nothing_matches_nothing(rule):
     empty, everything = np.zeros(SIZE, bool), np.ones(SIZE, bool)
     assert match_proposals(empty, np.stack([empty, everything]), rule=rule, threshold=0).tolist() == []
     assert match_proposals(everything, np.zeros((0, *SIZE), bool), rule=rule).tolist() == []
     assert match_proposals(everything, np.stack([empty, everything]), rule=rule, threshold=0).tolist() == [1]
+
+
+def test_agreement_is_told_as_a_share_of_the_best():
+    masks = [mask for mask in random_masks(30, seed=8) if mask.any()]
+    heat = np.random.default_rng(9).random(SIZE).astype(np.float32)
+    means = [sum(heat[mask].tolist()) / np.count_nonzero(mask) for mask in masks]
+    found = agreements(heat, np.stack(masks))
+    np.testing.assert_allclose(found, np.array(means) / max(means), rtol=0, atol=1e-6)
+    assert found.max() == 1 and found.min() < 0.9
+    np.testing.assert_allclose(agreements(heat / 3, np.stack(masks)), found, rtol=1e-5)  # however sure the frame is
+
+
+def test_without_heat_or_proposals_nothing_agrees():
+    assert agreements(np.zeros(SIZE, np.float32), np.stack([square(0, 0, 3, 3)])).tolist() == [0]
+    assert agreements(np.ones(SIZE, np.float32), np.zeros((0, *SIZE), bool)).tolist() == []
 
 
 def test_what_cannot_be_compared_is_refused():
@@ -233,7 +248,7 @@ def test_a_proposer_is_given_what_its_kind_needs():
     ("changes", "message"),
     [
         ({"kind": "words"}, "proposals must be one of none, boxes, grid, got 'words'."),
-        ({"rule": "best"}, "rule must be one of iou, cover, got 'best'."),
+        ({"rule": "best"}, "rule must be one of iou, cover, agreement, got 'best'."),
         ({"unmatched": "all"}, "unmatched must be one of coarse, empty, got 'all'."),
         ({"match": 1.0}, "match must be at least 0 and below 1, got 1.0; the paper uses 0.5."),
         ({"match": float("nan")}, "match must be at least 0 and below 1, got nan; the paper uses 0.5."),

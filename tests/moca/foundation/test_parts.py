@@ -101,6 +101,19 @@ def test_a_card_with_entries_makes_its_own_and_settings_tell(model):
     assert whole["proposals"] == ProposalConfig(kind="boxes", box_limit=3, rule="cover").used()
 
 
+def test_another_rule_brings_its_own_threshold(write_model, models):
+    folder = write_model(masks="sam", proposals={"kind": "grid", "match": 0.2})
+    (folder / "sam").symlink_to(models / "sam")
+
+    def measured(**asked):
+        found = settings_of(folder, **asked)["proposals"]
+        return found["rule"], found["match"]
+
+    assert measured() == measured(rule="iou") == ("iou", 0.2)  # the model's own
+    assert measured(rule="cover") == ("cover", 0.5) and measured(rule="agreement") == ("agreement", 0.7)
+    assert measured(rule="agreement", match=0.3) == ("agreement", 0.3) and measured(match=0.4) == ("iou", 0.4)
+
+
 def test_fingerprints_are_those_of_the_models(model, models):
     found = load_pipeline(model)
     assert found.fingerprints["masks"] == fingerprint(found.proposer.masks.model.state_dict())

@@ -134,7 +134,7 @@ def test_other_weights_are_measured_anew_and_other_methods_asked_what_they_are(
     monkeypatch.setattr(Trained, "weights", "w2")
     loaded.clear()
     reproduce("table1", asked)
-    assert [name for name, _, _ in loaded].count("moca") == 3
+    assert [name for name, _, _ in loaded].count("moca") == 4
 
 
 def test_rows_without_training_run_once_and_methods_that_cannot_load_are_told(stage, tmp_path, loaded):
@@ -216,7 +216,7 @@ def test_one_table_with_real_trainings_and_the_real_registry(stage, tmp_path, mo
     assert found.values("mask_area", "muted") == (0.0, 0.0)
     frozen = done.filled.figures["neither: frozen encoder", "ms3"]
     assert frozen.deterministic and frozen.controls == ("muted", "swapped")
-    assert set(done.filled.reasons) == {"MPM only", "PMA and MPM", "PMA and MPM, snapped, matched by cover"}
+    assert set(done.filled.reasons) == {"MPM only", "PMA and MPM", "PMA and MPM, matched by agreement"}
     assert all(" need" in reason for reason in done.filled.reasons.values())
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "trained").rglob("*") if path.is_file()}
     before = (tmp_path / "out" / "table2-3.csv").read_bytes()
