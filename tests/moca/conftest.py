@@ -1,5 +1,8 @@
 """Small pipelines and steps behind the real interfaces."""
 
+import sys
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -68,3 +71,19 @@ def _make_step(index: int = 0, *, size=(24, 40), audio="tone", seed: int = 0) ->
         index=index, start_s=float(index), end_s=index + 1.0, frame_s=index + 0.5, frame=frame, audio=samples,
         sample_rate_hz=16_000,
     )  # fmt: skip
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """Run the installed command's entry point in this process; returns (exit code, stdout, stderr)."""
+    from moca.cli import main
+
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["moca", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return caught.value.code, *capsys.readouterr()
+
+    return run

@@ -37,14 +37,19 @@ def clip(tmp_path_factory):
     return path
 
 
-def refuse(tmp_path, *arguments):
-    """The one line on stderr of a refused command, which must leave no output folder."""
-    code, stdout, stderr = moca("segment", *arguments, "-o", tmp_path / "out")
-    assert code == 2 and stdout == "" and "Traceback" not in stderr
-    lines = [line for line in stderr.splitlines() if not line.startswith("note: ")]
-    assert len(lines) == 1 and lines[0].startswith("error: "), stderr
-    assert not (tmp_path / "out").exists()
-    return lines[0].removeprefix("error: ")
+@pytest.fixture
+def refuse(tmp_path, here):
+    """The one line on stderr of a refused `moca segment`, which must leave no output folder."""
+
+    def run(*arguments) -> str:
+        code, stdout, stderr = here("segment", *arguments, "-o", tmp_path / "out")
+        assert code == 2 and stdout == "" and "Traceback" not in stderr
+        lines = [line for line in stderr.splitlines() if not line.startswith("note: ")]
+        assert len(lines) == 1 and lines[0].startswith("error: "), stderr
+        assert not (tmp_path / "out").exists()
+        return lines[0].removeprefix("error: ")
+
+    return run
 
 
 def test_help_version_and_no_command():
@@ -100,9 +105,9 @@ def hostile(tmp_path, clip, kind):
         ("audio-only", "no video"),
     ],
 )
-def test_hostile_files_are_one_line(tmp_path, clip, kind, begins):
+def test_hostile_files_are_one_line(tmp_path, clip, kind, begins, refuse):
     path = hostile(tmp_path, clip, kind)
-    line = refuse(tmp_path, path)
+    line = refuse(path)
     assert line.startswith(f"{path} ") and begins in line and ";" in line
 
 
@@ -131,8 +136,8 @@ def test_hostile_files_are_one_line(tmp_path, clip, kind, begins):
         ),
     ],
 )
-def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line):
-    assert refuse(tmp_path, clip, *options) == line
+def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line, refuse):
+    assert refuse(clip, *options) == line
 
 
 @pytest.mark.parametrize(
@@ -144,12 +149,12 @@ def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line
         (["--frozen", "--adapters", "run"], "--frozen and --adapters exclude each other; give one of them."),
     ],
 )
-def test_settings_are_checked_before_any_work(tmp_path, clip, options, line):
-    assert refuse(tmp_path, clip, *options) == line
+def test_settings_are_checked_before_any_work(tmp_path, clip, options, line, refuse):
+    assert refuse(clip, *options) == line
 
 
-def test_an_unknown_method_names_the_known_ones(tmp_path, clip):
-    assert refuse(tmp_path, clip, "--method", "magic").startswith("method must be one of moca")
+def test_an_unknown_method_names_the_known_ones(tmp_path, clip, refuse):
+    assert refuse(clip, "--method", "magic").startswith("method must be one of moca")
 
 
 def test_another_method_segments_with_settings_of_its_own(tmp_path, clip, monkeypatch, capsys):
@@ -173,38 +178,38 @@ def test_another_method_segments_with_settings_of_its_own(tmp_path, clip, monkey
     assert "0 of 2 steps have a mask" in capsys.readouterr().out
 
 
-def test_usage_errors_are_one_line_too(tmp_path, clip):
-    assert "valid integer" in refuse(tmp_path, clip, "--clusters", "many")
+def test_usage_errors_are_one_line_too(tmp_path, clip, refuse):
+    assert "valid integer" in refuse(clip, "--clusters", "many")
     code, _, stderr = moca("segment", clip, "--no-such-option", "-o", tmp_path / "out")
     assert code == 2 and stderr.count("\n") == 1 and "--no-such-option" in stderr
 
 
-def test_huge_without_its_weights_says_how_to_get_them(tmp_path, clip, monkeypatch):
+def test_huge_without_its_weights_says_how_to_get_them(tmp_path, clip, monkeypatch, refuse):
     monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "weights"))
-    line = refuse(tmp_path, clip, "--model", "huge")
+    line = refuse(clip, "--model", "huge")
     assert line.startswith("model huge needs imagebind_huge.pth (4.8 GB, licence CC BY-NC-SA 4.0: research only")
 
 
-def test_adapters_of_another_encoder_are_refused(tmp_path, clip):
+def test_adapters_of_another_encoder_are_refused(tmp_path, clip, refuse):
     from adapters import save_adapters
     from moca.foundation.checkpoints import load_imagebind
     from moca.foundation.zoo import frozen_towers
 
     towers = frozen_towers(load_imagebind(MINI / "imagebind"))
     save_adapters(tmp_path / "adapters", towers, fingerprint="1a2b3c4d5e6f7a8b")
-    line = refuse(tmp_path, clip, "--adapters", tmp_path / "adapters")
+    line = refuse(clip, "--adapters", tmp_path / "adapters")
     assert line.startswith(f"adapters in {tmp_path / 'adapters'}/ were trained on encoder 1a2b3c4d, got ")
 
 
 @pytest.mark.parametrize("part", ["imagebind/model.safetensors", "adapters/adapters.safetensors"])
-def test_corrupted_weights_are_refused(tmp_path, clip, part):
+def test_corrupted_weights_are_refused(tmp_path, clip, part, refuse):
     model = tmp_path / "model"
     shutil.copytree(MINI, model)
     data = bytearray((model / part).read_bytes())
     (model / part).write_bytes(data[: len(data) // 2])
     card = (model / "pipeline.json").read_text()
     (model / "pipeline.json").write_text(card)
-    assert str(model / part) in refuse(tmp_path, clip, "--model", model)
+    assert str(model / part) in refuse(clip, "--model", model)
 
 
 def test_unwritable_output_is_one_line(tmp_path, clip):
@@ -243,7 +248,7 @@ def test_a_folder_with_a_broken_file_finishes_the_rest_and_says_so(tmp_path, cli
     assert (tmp_path / "out" / "good" / "segments.json").is_file()
 
 
-def test_a_pickle_is_never_executed(tmp_path, clip, monkeypatch):
+def test_a_pickle_is_never_executed(tmp_path, clip, monkeypatch, refuse):
     import pickle
 
     class Bomb:
@@ -254,5 +259,5 @@ def test_a_pickle_is_never_executed(tmp_path, clip, monkeypatch):
     weights.mkdir()
     (weights / "imagebind_huge.pth").write_bytes(pickle.dumps(Bomb()))
     monkeypatch.setenv("MOCA_WEIGHTS", str(weights))
-    refuse(tmp_path, clip, "--model", "huge")
+    refuse(clip, "--model", "huge")
     assert not (tmp_path / "executed").exists()

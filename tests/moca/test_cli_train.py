@@ -6,13 +6,11 @@ import signal
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from moca.cli import main
 from moca.media import write_video
 
 SMALL = ("--batch", "4", "--set", "labels.alike=2", "--set", "labels.unlike=2", "--set", "labels.refine=false")
@@ -52,20 +50,6 @@ def trained(videos, tmp_path_factory) -> tuple[Path, str, str]:
     code, stdout, stderr = moca("train", videos, "-o", out, "--steps", 5, "--checkpoint-every", 2, *SMALL)
     assert code == 0, stderr
     return out, stdout, stderr
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command's entry point in this process; returns (exit code, stdout, stderr)."""
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["moca", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return caught.value.code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture
@@ -113,7 +97,7 @@ def test_going_on_keeps_the_options_of_the_run_and_refuses_others(trained, video
     ), stderr
     assert refuse(videos, "-o", out, "--resume", "--lr", "0.5") == (
         f"{out / 'config.json'} was made with lr 0.004, which must stay to go on, got 0.5; give the same, or start "
-        "anew with --overwrite."
+        "anew with --overwrite, or in another folder."
     )
     assert refuse(videos, "-o", out) == (
         f"{out} already holds a run; go on with --resume, replace it with --overwrite, or choose another folder with "

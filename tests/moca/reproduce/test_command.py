@@ -1,26 +1,9 @@
 """`moca reproduce` as a user meets it."""
 
-import sys
-
 import pytest
 
 from moca import reproduce as package
-from moca.cli import main
 from moca.training.loop import Interrupted
-
-
-@pytest.fixture
-def here(monkeypatch, capsys):
-    """Run the command in this process; returns (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["moca", "reproduce", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        captured = capsys.readouterr()
-        return caught.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -41,6 +24,7 @@ def asked(monkeypatch, tmp_path):
 
 def test_options_reach_the_configuration(here, asked, tmp_path):
     code, stdout, stderr = here(
+        "reproduce",
         *("table9", "--data", tmp_path, "-o", tmp_path / "out", "--seeds", "3,4", "--steps", 5, "--clips", 6),
         *(
             "--model",
@@ -67,7 +51,7 @@ def test_options_reach_the_configuration(here, asked, tmp_path):
 
 
 def test_defaults(here, asked, tmp_path):
-    assert here("all", "--data", tmp_path, "-o", tmp_path / "out")[0] == 0
+    assert here("reproduce", "all", "--data", tmp_path, "-o", tmp_path / "out")[0] == 0
     assert asked[0][1] == package.ReproduceConfig(data=tmp_path, out=tmp_path / "out")
 
 
@@ -80,7 +64,7 @@ def test_defaults(here, asked, tmp_path):
     ],
 )
 def test_refusals_are_one_line(here, tmp_path, arguments, words):
-    code, stdout, stderr = here("table9", "--data", tmp_path, "-o", tmp_path / "out", *arguments)
+    code, stdout, stderr = here("reproduce", "table9", "--data", tmp_path, "-o", tmp_path / "out", *arguments)
     assert (code, stdout, stderr) == (2, "", f"error: {words}\n")
     assert list(tmp_path.iterdir()) == []
 
@@ -92,7 +76,7 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(here, monkeypatch, tmp_path):
         raise Interrupted(words)
 
     monkeypatch.setattr(package, "reproduce", stopped)
-    code, stdout, stderr = here("table9", "--data", tmp_path, "-o", tmp_path / "out")
+    code, stdout, stderr = here("reproduce", "table9", "--data", tmp_path, "-o", tmp_path / "out")
     assert (code, stdout) == (
         130,
         "",
@@ -101,6 +85,6 @@ def test_ctrl_c_in_a_training_says_how_to_go_on(here, monkeypatch, tmp_path):
 
 def test_a_folder_without_data_is_refused_in_one_line(here, tmp_path):
     (tmp_path / "empty").mkdir()
-    code, stdout, stderr = here("table8", "--data", tmp_path / "empty", "-o", tmp_path / "out")
+    code, stdout, stderr = here("reproduce", "table8", "--data", tmp_path / "empty", "-o", tmp_path / "out")
     assert (code, stdout) == (2, "") and stderr.count("\n") == 1 and stderr.startswith("error: VGG-SS needs vggss.json")
     assert not (tmp_path / "out").exists()
