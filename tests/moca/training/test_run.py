@@ -169,7 +169,7 @@ def test_going_on_with_something_else_is_refused(videos, model, tmp_path):
     line = refusal(InputError, videos, out, replace(CONFIG, lr=0.1), model=model, resume=True)
     assert line == (
         f"{out / 'config.json'} was made with lr 0.004, which must stay to go on, got 0.1; give the same, or start "
-        "anew with --overwrite."
+        "anew with --overwrite, or in another folder."
     )
     line = refusal(InputError, videos, out, CONFIG, model=model, resume=True, steps_per_video=2)
     assert line.startswith(f"{out / 'config.json'} was made with another corpus (fingerprint ")
