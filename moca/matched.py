@@ -5,6 +5,7 @@ Shapes: N proposals, H x W the frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ from moca.foundation.roles import Masks
 from moca.proposals import OVERLAPS, ProposalConfig, agreements, overlaps
 from moca.results import Proposals, Segment, StepResult
 
-HEAT_STEP = 0.01  # wider than the distance of two of the official thresholds (1/254): one lies between
+HIGHEST_OUTSIDE = 0.49  # farther below 0.5 than two of the official thresholds are apart (1/254): one lies between
 MEASURES = {"iou": "IoU", "cover": "covered share", "agreement": "agreement"}
 
 
@@ -22,8 +23,8 @@ def match_step(result: StepResult, found: Masks, agreement: np.ndarray, config: 
 
     result: with the coarse mask, which has pixels. found: proposals of its frame. agreement: (H, W) float, how well
     each pixel agrees with the sound. Mask: the union of the proposals that match; segments: each of them, its score
-    the mean agreement in it; heat: see `matched_heat`. Where none matches, the coarse mask with its heat, or, with
-    `config.unmatched` "empty", nothing and a reason. The gate's score stays.
+    the mean agreement in it; heat: see `matched_heat`. Where none matches, the coarse mask, its heat at least 0.5 where
+    the mask is and below elsewhere; or, with `config.unmatched` "empty", nothing and a reason. The gate's score stays.
     """
     if config.rule in OVERLAPS:
         measured = overlaps(result.mask, found.masks, rule=config.rule)
@@ -34,8 +35,10 @@ def match_step(result: StepResult, found: Masks, agreement: np.ndarray, config: 
         masks=found.masks, scores=found.scores, overlaps=measured, matched=tuple(int(at) for at in matched)
     )
     compared = replace(result, coarse=result.mask, proposals=proposals)
+    if not matched.size and config.unmatched == "empty":
+        return _emptied(compared, proposals, config)
     if not matched.size:
-        return compared if config.unmatched == "coarse" else _emptied(compared, proposals, config)
+        return replace(compared, heat=_halves(result.heat, result.mask, (1 + result.heat) / 2))
     chosen = [found.masks[at] for at in matched]
     segments = [Segment(mask=mask, score=float(np.clip(agreement[mask].mean(), 0, 1))) for mask in chosen]
     return replace(
@@ -46,21 +49,23 @@ def match_step(result: StepResult, found: Masks, agreement: np.ndarray, config: 
     )
 
 
-def matched_heat(heat: np.ndarray, matched: list[np.ndarray]) -> np.ndarray:
-    """A heat map that says what the matched proposals say, so that a threshold on it finds their masks.
+def matched_heat(heat: np.ndarray, matched: Sequence[np.ndarray]) -> np.ndarray:
+    """A heat map that says what the matched proposals say: at least 0.5 in them, below it everywhere else.
 
-    heat: (H, W) float32 in [0, 1], of the coarse mask; matched: at least one (H, W) bool, none empty. A pixel of a
-    proposal takes the proposal's mean heat, the highest where several overlap: an object sounds as a whole. Any other
-    pixel keeps its heat as long as that is below every proposal's, and else gets what is just below. So the threshold
-    at the lowest proposal's heat gives exactly their union, higher ones give the proposals that agree better with the
-    sound, and how sure the method is of this frame compared with others stays as it was.
+    heat: (H, W) float32 in [0, 1], of the coarse mask; matched: at least one (H, W) bool, none empty. A proposal's mean
+    heat fills the upper half of the scale, the highest where several overlap: an object sounds as a whole. All else
+    keeps its order in the lower half. So the threshold 0.5 gives exactly the union on every frame, which a threshold
+    for all frames, as the official F has it, needs; higher ones give the proposals that agree better with the sound.
     """
     raised = np.zeros_like(heat)
     for mask in matched:
-        np.maximum(raised, max(HEAT_STEP, float(heat[mask].mean())), out=raised, where=mask)
-    inside = raised > 0
-    ceiling = max(0.0, float(raised[inside].min()) - HEAT_STEP)
-    return np.where(inside, np.minimum(raised, 1), np.minimum(heat, np.float32(ceiling))).astype(np.float32)
+        np.maximum(raised, (1 + float(heat[mask].mean())) / 2, out=raised, where=mask)
+    return _halves(heat, raised > 0, raised)
+
+
+def _halves(heat: np.ndarray, inside: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """`upper` inside, and outside the heat in the lower half of the scale."""
+    return np.where(inside, np.minimum(upper, 1), np.minimum(heat / 2, HIGHEST_OUTSIDE)).astype(np.float32)
 
 
 def _emptied(result: StepResult, proposals: Proposals, config: ProposalConfig) -> StepResult:

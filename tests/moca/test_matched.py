@@ -92,11 +92,13 @@ def test_by_agreement_the_best_proposals_match_whatever_the_border_of_the_coarse
     assert match_step(coarse, objects, agreement, strict).proposals.matched == (1,)  # the best one always
 
 
-def test_without_a_match_the_coarse_mask_stays_with_its_heat(coarse, agreement):
+def test_without_a_match_the_coarse_mask_stays_and_its_heat_tells_it_apart(coarse, agreement):
     for masks in ((), (block(14, 22),)):
         found = match_step(coarse, proposed(*masks), agreement, BOXES)
         np.testing.assert_array_equal(found.mask, coarse.mask)
-        np.testing.assert_array_equal(found.heat, coarse.heat)
+        np.testing.assert_array_equal(found.heat >= 0.5, coarse.mask)
+        for there in (coarse.mask, ~coarse.mask):  # in the order it had
+            assert (np.argsort(found.heat[there], kind="stable") == np.argsort(coarse.heat[there], kind="stable")).all()
         assert found.segments == coarse.segments and found.reason is None
         assert len(found.proposals) == len(masks) and found.proposals.matched == ()
 
@@ -123,29 +125,34 @@ def test_a_threshold_of_the_heat_gives_exactly_the_mask(agreement):
     heat = np.clip(agreement, 0, 1)
     better, worse = block(2, 8), block(12, 20)
     found = matched_heat(heat, [worse, better])
-    assert np.unique(found[better]).tolist() == pytest.approx([heat[better].mean()])
-    assert np.unique(found[worse]).tolist() == pytest.approx([heat[worse].mean()])
+    assert np.unique(found[better]).tolist() == pytest.approx([(1 + heat[better].mean()) / 2])
+    assert np.unique(found[worse]).tolist() == pytest.approx([(1 + heat[worse].mean()) / 2])
+    np.testing.assert_array_equal(found >= 0.5, better | worse)
     reached = [found >= threshold for threshold in THRESHOLDS]
     assert any(np.array_equal(mask, better | worse) for mask in reached)
     assert any(np.array_equal(mask, better) for mask in reached)  # the one that agrees better stays longer
     assert not any(np.array_equal(heat >= threshold, better | worse) for threshold in THRESHOLDS)
 
 
-def test_outside_the_heat_is_kept_where_it_is_below(agreement):
+def test_one_threshold_gives_the_masks_of_all_frames_however_sure_each_is(agreement):
+    heat, mask = np.clip(agreement, 0, 1), block(6, 14)
+    sure, unsure = matched_heat(heat, [mask]), matched_heat(heat / 50, [mask])
+    assert f_measure(np.stack([sure, unsure]), np.stack([mask, mask])) == pytest.approx(1)
+    assert sure[mask].min() > unsure[mask].max()
+
+
+def test_outside_the_heat_keeps_its_order(agreement):
     heat, mask = np.clip(agreement, 0, 1), block(6, 14)
     found = matched_heat(heat, [mask])
-    lower = ~mask & (heat < heat[mask].mean() - 0.01)
-    higher = ~mask & (heat > heat[mask].mean())
-    assert lower.any() and higher.any()
-    np.testing.assert_array_equal(found[lower], heat[lower])
-    assert np.ptp(found[higher]) == 0 and found[higher].max() < found[mask].min()
+    np.testing.assert_allclose(found[~mask], np.minimum(heat[~mask] / 2, 0.49), rtol=1e-6)
+    assert found[~mask].max() < 0.5 <= found[mask].min()
 
 
 def test_where_proposals_overlap_the_higher_heat_counts(agreement):
     heat, better, worse = np.clip(agreement, 0, 1), block(2, 10), block(6, 18)
     found = matched_heat(heat, [better, worse])
     np.testing.assert_array_equal(found, matched_heat(heat, [worse, better]))
-    assert found[better & worse] == pytest.approx(heat[better].mean())
+    assert found[better & worse] == pytest.approx((1 + heat[better].mean()) / 2)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.003, 0.5, 1.0])
