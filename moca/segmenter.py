@@ -21,7 +21,7 @@ from moca.foundation.zoo import Pipeline, load_pipeline
 from moca.matched import match_step
 from moca.media.logmel import log_mel
 from moca.media.video import Step, read_steps
-from moca.proposals import ProposalConfig
+from moca.proposals import OVERLAPS, ProposalConfig
 from moca.results import StepResult
 from moca.segmenting import SegmentConfig, coarse_mask, heat_map, level_dbfs, resize_maps, support
 
@@ -127,21 +127,27 @@ class Segmenter:
     def _hear(self, steps: list[Step]) -> Iterator[StepResult]:
         """Results of steps that all have sound."""
         looked = list(self._looked_at(steps))
-        results = (self._decide(step, *found) for step, found in zip(steps, looked, strict=True))
         if self.pipeline.proposer is None:
-            return results
-        return self._match(steps, list(results), [agreement for _, agreement, _ in looked])
+            return (self._decide(step, *found) for step, found in zip(steps, looked, strict=True))
+        return self._match(steps, looked)
 
-    def _match(
-        self, steps: list[Step], results: list[StepResult], agreements: list[np.ndarray]
-    ) -> Iterator[StepResult]:
-        """Coarse results to those of the proposals that match; frames without a coarse mask are not looked at again."""
+    def _match(self, steps: list[Step], looked: list[tuple]) -> Iterator[StepResult]:
+        """Results of the proposals that match; frames without a coarse mask are not looked at again.
+
+        Where the border of the coarse mask does not count, it is snapped to edges only if it becomes the result:
+        snapping takes longer than all the rest.
+        """
         proposer = self.pipeline.proposer
+        first = self.config if proposer.config.rule in OVERLAPS else replace(self.config, refine=False)
+        results = [self._decide(step, *found, config=first) for step, found in zip(steps, looked, strict=True)]
         proposed = proposer.each([step.frame for step, result in zip(steps, results, strict=True) if result.mask.any()])
-        for result, agreement in zip(results, agreements, strict=True):
+        for step, found, result in zip(steps, looked, results, strict=True):
             if result.mask.any():
-                agreement = resize_maps(agreement, result.mask.shape)
-                result = match_step(result, next(proposed), agreement, proposer.config)
+                rest = next(proposed), resize_maps(found[1], result.mask.shape), proposer.config
+                result = match_step(result, *rest)
+                if first is not self.config and not result.proposals.matched and result.mask.any():
+                    snapped = self._decide(step, *found)
+                    result = match_step(snapped, *rest) if snapped.mask.any() else snapped
             yield result
 
     @torch.no_grad()
@@ -208,18 +214,28 @@ class Segmenter:
             return log_mel(torch.stack(waves), config)
         return torch.cat([log_mel(wave[None], config) for wave in waves])
 
-    def _decide(self, step: Step, patches: np.ndarray, cosines: np.ndarray, frozen: float | None = None) -> StepResult:
+    def _decide(
+        self,
+        step: Step,
+        patches: np.ndarray,
+        cosines: np.ndarray,
+        frozen: float | None = None,
+        *,
+        config: SegmentConfig | None = None,
+    ) -> StepResult:
+        """The coarse result of a step; config: None takes the segmenter's own."""
+        config = config or self.config
         size, score = step.frame.shape[:2], support(cosines)
-        if score < self.config.gate:
-            reason = f"no region supports the sound: score {score:.2f}, below {self.config.gate:.2f}"
+        if score < config.gate:
+            reason = f"no region supports the sound: score {score:.2f}, below {config.gate:.2f}"
             return empty_result(step, reason, score=score)
-        if frozen is not None and frozen < self.config.gate_frozen:
-            reason = f"nothing in the picture goes with the sound: {frozen:.2f}, below {self.config.gate_frozen:.2f}"
+        if frozen is not None and frozen < config.gate_frozen:
+            reason = f"nothing in the picture goes with the sound: {frozen:.2f}, below {config.gate_frozen:.2f}"
             return empty_result(step, reason, score=score)
-        mask, segments = coarse_mask(patches, cosines, step.frame, self.config)
+        mask, segments = coarse_mask(patches, cosines, step.frame, config)
         if not mask.any():
-            return empty_result(step, f"no region reaches the level {self.config.level:.2f}", score=score)
-        heat = heat_map(cosines, size, self.config)
+            return empty_result(step, f"no region reaches the level {config.level:.2f}", score=score)
+        heat = heat_map(cosines, size, config)
         return result_of(step, mask=mask, heat=heat, score=score, segments=segments)
 
 

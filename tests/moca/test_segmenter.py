@@ -263,6 +263,31 @@ def test_no_step_with_a_coarse_mask_costs_nothing(proposing, make_step):
     assert models.seen == [3]
 
 
+def test_by_agreement_masks_are_snapped_only_where_they_become_the_result(proposing, make_step, monkeypatch):
+    snapped = []
+
+    def snap(frame, fine, mask):
+        snapped.append(1)
+        return np.roll(mask, 1, axis=0)
+
+    monkeypatch.setattr("moca.segmenting.snap_to_edges", snap)
+    block, steps = np.zeros((24, 40), bool), [make_step(index) for index in range(3)]
+    block[3:20, 5:30] = True
+    found, _ = proposing(block, rule="agreement", match=0.5)
+    config = dataclasses.replace(found.segment, refine=True, heat_low=-1.0)
+    for result in Segmenter(found, config=config).segment_steps(steps):
+        np.testing.assert_array_equal(result.mask, block)
+    assert not snapped
+    found, _ = proposing(np.zeros((24, 40), bool), rule="agreement", match=0.5)  # an empty one is no proposal
+    plain = Segmenter(dataclasses.replace(found, proposer=None), config=config)
+    results = Segmenter(found, config=config).segment_steps(steps)
+    for result, alone in zip(results, plain.segment_steps(steps), strict=True):
+        np.testing.assert_array_equal(result.mask, alone.mask)
+        np.testing.assert_array_equal(result.coarse, alone.mask)
+        assert result.proposals.matched == () and result.mask.any()
+    assert len(snapped) == 6
+
+
 def test_a_segments_score_is_the_mean_agreement_in_it(proposing, make_step):
     block = np.zeros((24, 40), bool)
     block[3:20, 5:30] = True
