@@ -21,7 +21,6 @@ MATCHED = {"proposals": "boxes", "rule": "iou", "match": 0.5, "unmatched": "coar
 COARSE = {"proposals": "none", "refine": False}
 # As mini ships: the proposals that agree best with the sound, whatever the border of the coarse mask.
 SHIPPED = {"proposals": "boxes", "rule": "agreement", "match": 0.7, "unmatched": "coarse", "refine": True}
-GRID = {**SHIPPED, "proposals": "grid"}
 
 MOCA = Training(name="moca", preset="moca")
 PAPER = Training(name="paper", preset="paper")
@@ -39,7 +38,6 @@ OWOD_BIND = Run(name="owod-bind", method="owod-bind")
 SAM_BIND = Run(name="sam-bind", method="sam-bind")
 BOTH = Run(name="moca", training=MOCA, settings=MATCHED)
 AS_SHIPPED = Run(name="moca-by-agreement", training=MOCA, settings=SHIPPED)
-BY_GRID = Run(name="moca-grid-by-agreement", training=MOCA, settings=GRID)
 PMA = Run(name="moca-coarse", training=MOCA, settings=COARSE)
 MPM = Run(name="frozen-matched", settings={"adapters": None, **MATCHED})
 FROZEN = Run(name="frozen-coarse", settings={"adapters": None, **COARSE})
@@ -85,7 +83,6 @@ TABLES: dict[str, Table] = {
                     {"AT-GDINO-SAM": AT_GDINO_SAM, "SAM-BIND": SAM_BIND, "OWOD-BIND": OWOD_BIND, "MoCA": BOTH},
                 ),
                 Row(label="MoCA, matched by agreement", run=AS_SHIPPED),
-                Row(label="MoCA, grid, matched by agreement", run=BY_GRID),
                 Row(label="frozen encoder", run=FROZEN),
             ),
             trends=(

@@ -134,7 +134,7 @@ def test_other_weights_are_measured_anew_and_other_methods_asked_what_they_are(
     monkeypatch.setattr(Trained, "weights", "w2")
     loaded.clear()
     reproduce("table1", asked)
-    assert [name for name, _, _ in loaded].count("moca") == 4
+    assert [name for name, _, _ in loaded].count("moca") == 3
 
 
 def test_rows_without_training_run_once_and_methods_that_cannot_load_are_told(stage, tmp_path, loaded):
