@@ -7,7 +7,16 @@ import io
 from pathlib import Path
 
 from moca.files import write_text_whole
-from moca.reproduce.sheets import RECORD_HEAD, Filled, Sheet, control_sheet, main_sheet, records, trend_lines
+from moca.reproduce.sheets import (
+    RECORD_HEAD,
+    Filled,
+    Sheet,
+    adapter_lines,
+    control_sheet,
+    main_sheet,
+    records,
+    trend_lines,
+)
 
 LEGEND = (
     "Measured: mean over seeds ± their standard deviation [95 % bootstrap interval over clips]; a row that is "
@@ -37,6 +46,8 @@ def markdown_text(filled: Filled) -> str:
     lines += [*_markdown(main_sheet(filled), right_from=2), ""]
     if controls := control_sheet(filled):
         lines += ["## Controls", "", *_markdown(controls, right_from=2), ""]
+    if adapters := adapter_lines(filled):
+        lines += ["## Do the adapters add anything?", "", *(f"- {line}" for line in adapters), ""]
     if trends := trend_lines(filled):
         lines += ["## The paper's trends", "", *(f"- {line}" for line in trends), ""]
     if facts := [*(f"{label} was not run: {why}" for label, why in filled.reasons.items()), *filled.facts]:
@@ -55,7 +66,7 @@ def latex_text(filled: Filled) -> str:
     lines = [f"% {filled.table.title}", f"% {filled.table.note}", f"% {LEGEND}", f"% {paper_words(filled)}"]
     lines += [f"% {label} was not run: {why}" for label, why in filled.reasons.items()]
     lines += [f"% {fact}" for fact in filled.facts]
-    lines += [f"% {line}" for line in trend_lines(filled)]
+    lines += [f"% {line}" for line in (*adapter_lines(filled), *trend_lines(filled))]
     lines += _latex(main_sheet(filled))
     if controls := control_sheet(filled):
         lines += ["% Controls", *_latex(controls)]

@@ -12,7 +12,7 @@ from moca.evaluation import EvaluationResult, evaluate, read_results, write_resu
 from moca.files import write_text_whole
 from moca.methods import OWN, load_method
 from moca.reproduce.config import ReproduceConfig
-from moca.reproduce.figures import Measured
+from moca.reproduce.figures import FROZEN, Measured
 from moca.reproduce.sets import ClipSet
 from moca.reproduce.specs import Run
 from moca.reproduce.trainings import Trainings
@@ -22,7 +22,6 @@ from moca.variants import variants_of
 from moca.version import __version__
 
 CONTROLS = ("muted", "swapped")
-FROZEN = "frozen encoder"
 ONCE = "once"
 RECORD = "run.json"
 Progress = Callable[[str, int, int], None]

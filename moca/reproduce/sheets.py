@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from moca.reproduce.figures import Measured
+from moca.reproduce.figures import FROZEN, Measured
 from moca.reproduce.specs import Row, Table
 from moca.reproduce.tables import DATA
-from moca.reproduce.trends import Figures, findings
+from moca.reproduce.trends import Figures, findings, over_control, told_gain
 
 DETERMINISTIC = "deterministic"
 
@@ -91,6 +91,17 @@ def control_sheet(filled: Filled) -> Sheet | None:
 def trend_lines(filled: Filled) -> list[str]:
     """One line per trend of the paper and data set that was measured."""
     return [finding.told() for finding in findings(filled.table, filled.figures)]
+
+
+def adapter_lines(filled: Filled) -> list[str]:
+    """One line per row with adapters and data set: does it beat the same model without them?"""
+    lines = []
+    for row in filled.table.rows:
+        for data, found in filled.measured(row):
+            if FROZEN in found.controls:
+                gain = over_control(filled.shown(row), found, FROZEN, DATA[data].metrics[0][0])
+                lines.append(f"{DATA[data].title} {DATA[data].metrics[0][1]}: {gain.verdict}: {told_gain(gain)}")
+    return lines
 
 
 def figure(found: Measured, metric: str, control: str | None = None) -> str:

@@ -69,7 +69,7 @@ class Finding:
         data = DATA[self.data]
         line = f"{self.trend.words} ({data.title} {data.metrics[0][1]}): holds here: {self.verdict}"
         if self.gains:
-            line += f" ({'; '.join(map(_told, self.gains))})"
+            line += f" ({'; '.join(map(told_gain, self.gains))})"
         return line + (f"; not run: {', '.join(self.missing)}" if self.missing else "")
 
 
@@ -99,6 +99,12 @@ def compare(better: str, worse: str, first: Measured, second: Measured, metric: 
     return Gain(better=better, worse=worse, mean=mean_gain, seeds=_student(first, second, differences), clips=clips)
 
 
+def over_control(label: str, found: Measured, control: str, metric: str) -> Gain:
+    """The gain of a run over one of its own controls in a metric."""
+    alone = Measured(seeds=found.seeds, results=tuple(result.controls[control] for result in found.results))
+    return compare(label, control, found, alone, metric)
+
+
 def _by_seed(first: Measured, second: Measured, metric: str) -> list[float]:
     """Differences of the seeds that both have; a run without seeds is compared with each of the other's."""
     a, b = first.values(metric), second.values(metric)
@@ -116,7 +122,8 @@ def _student(first: Measured, second: Measured, differences: Sequence[float]) ->
     return middle - half, middle + half
 
 
-def _told(gain: Gain) -> str:
+def told_gain(gain: Gain) -> str:
+    """Who over whom by how much, with the intervals that there are."""
     noise = {"seeds": gain.seeds, "clips": gain.clips}
     bounds = "; ".join(f"{name} {ends[0]:+.3f} to {ends[1]:+.3f}" for name, ends in noise.items() if ends)
     return f"{gain.better} over {gain.worse} {gain.mean:+.3f}" + (f" [{bounds}]" if bounds else "")

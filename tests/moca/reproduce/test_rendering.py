@@ -168,3 +168,17 @@ def test_a_metric_that_the_paper_does_not_give_has_no_column_of_the_paper():
     assert tuple(title.replace("VGG-SS ", "") for title in sheet.head[2:]) == titles
     assert [len(row) for row in sheet.rows] == [len(sheet.head)] * 4
     assert sheet.rows[2][-2:] == ("0.435", f"{metrics['ap_pixel']:.3f}")
+
+
+def test_the_page_says_whether_the_adapters_add_anything(measured):
+    worse = {"frozen encoder": [0.6, 0.6]}
+    figures = {
+        ("0.1", "ms3"): measured([0.5, 0.5], [0.52, 0.52], **worse),
+        ("0.3", "ms3"): measured([0.7, 0.7], [0.72, 0.72], [0.71, 0.71], **worse),
+        ("0.5", "ms3"): measured([0.9, 0.9], [0.9, 0.9]),  # nothing to compare with
+    }
+    text = markdown_text(Filled(table=TABLES["table9"], figures=figures, labels={"0.3": "0.3 here"}))
+    section = text.split("## Do the adapters add anything?\n\n")[1].split("\n\n")[0].splitlines()
+    assert section[0].startswith("- MS3 mIoU: within noise: 0.1 over frozen encoder -0.090 [seeds ")
+    assert section[1].startswith("- MS3 mIoU: yes: 0.3 here over frozen encoder +0.110 [seeds +0.085 to +0.135; clips ")
+    assert len(section) == 2
