@@ -67,9 +67,9 @@ SHORTENED = (
     "10,000 steps are cut, the learning rate is raised by the same factor, at most tenfold."
 )
 OURS = (
-    "Adapters are trained by the preset moca, this project's recipe; table 4's last row is the paper's own. The control "
-    "without adapters keeps the thresholds that the training found without labels; rows of the frozen encoder have the "
-    "model's own."
+    "Adapters are trained by the preset moca, this project's recipe; table 4's last row is the paper's own. The "
+    "control without adapters keeps the thresholds that the training found without labels; rows of the frozen encoder "
+    "have the model's own."
 )
 
 TABLES: dict[str, Table] = {
