@@ -185,7 +185,7 @@ def plot(runs: list[Scores], target: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(SHORT), figsize=(9, 3.6), sharey=True)
+    figure, panels = pyplot.subplots(1, len(SHORT), figsize=(10.5, 3.6), sharey=True)
     for panel, (kind, short) in zip(panels, SHORT.items(), strict=True):
         for name, style in (("coarse", "--"), ("snapped", "-")):
             level = mean(run[kind][name]["miou"] for run in runs)
@@ -199,7 +199,7 @@ def plot(runs: list[Scores], target: Path) -> None:
         panel.set(title=f"{short}, boxes", xlabel="matching threshold")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("mIoU")
-    panels[1].legend(fontsize=7)
+    panels[1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1.02, 0.5))
     figure.tight_layout()
     with written_whole(target) as temporary:
         figure.savefig(temporary, dpi=110)
