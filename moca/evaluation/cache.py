@@ -14,7 +14,7 @@ from moca.files import write_text_whole
 from moca.results import Method
 from moca.version import __version__
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True)
