@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,9 @@ from moca.overlays import COARSE_COLOUR, paint_heat, paint_mask, paint_proposals
 from moca.report_chart import StepRow
 from moca.report_gallery import Picture
 from moca.report_page import Page, render_page
+from moca.report_pictures import jpeg, small_mask
 from moca.results import StepResult
+from moca.settings import flattened
 
 if TYPE_CHECKING:
     from moca.media.video import Step
@@ -54,7 +56,7 @@ class ReportBuilder:
         if max_steps < 1:
             raise InputError(f"max_steps must be at least 1 (steps shown with pictures), got {max_steps}.")
         self._title = title
-        self._settings, self._info, self._notes = dict(_flatten(settings)), dict(info), tuple(notes)
+        self._settings, self._info, self._notes = dict(flattened(settings)), dict(info), tuple(notes)
         self._versions = dict(versions or {})
         self._max_steps = max_steps
         self._stride = 1
@@ -123,14 +125,6 @@ def summarise_reasons(reasons: Iterable[str | None]) -> list[tuple[str, int]]:
     return summary
 
 
-def _flatten(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def _row(result: StepResult) -> StepRow:
     area = float(result.mask.mean())
     return StepRow(
@@ -151,13 +145,13 @@ def _picture(frame: np.ndarray, result: StepResult) -> Picture:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     heat = cv2.resize(np.nan_to_num(result.heat).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    mask = _shrunk(result.mask, size)
+    mask = small_mask(result.mask, size)
     return Picture(
         width=size[0],
         height=size[1],
-        frame=_jpeg(small),
-        heat=_jpeg(paint_heat(small, heat)),
-        mask=_jpeg(paint_mask(small, mask)) if mask.any() else None,
+        frame=jpeg(small, _JPEG_QUALITY),
+        heat=jpeg(paint_heat(small, heat), _JPEG_QUALITY),
+        mask=jpeg(paint_mask(small, mask), _JPEG_QUALITY) if mask.any() else None,
         frame_s=float(result.frame_s),
         segments=len(result.segments),
         **_stages(small, result),
@@ -170,23 +164,10 @@ def _stages(small: np.ndarray, result: StepResult) -> dict[str, Any]:
     if result.coarse is None or proposals is None:
         return {}
     size = small.shape[1::-1]
-    masks = [_shrunk(mask, size) for mask in proposals.masks]
+    masks = [small_mask(mask, size) for mask in proposals.masks]
     return {
-        "coarse": _jpeg(paint_mask(small, _shrunk(result.coarse, size), colour=COARSE_COLOUR)),
-        "proposals": _jpeg(paint_proposals(small, masks, proposals.matched)),
+        "coarse": jpeg(paint_mask(small, small_mask(result.coarse, size), colour=COARSE_COLOUR), _JPEG_QUALITY),
+        "proposals": jpeg(paint_proposals(small, masks, proposals.matched), _JPEG_QUALITY),
         "proposed": len(proposals),
         "matched": len(proposals.matched),
     }
-
-
-def _shrunk(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask at another size (width, height); a few pixels of a large frame must not vanish."""
-    cover = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
-    small = cover >= 128
-    return small if small.any() else cover > 0
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    assert done
-    return data.tobytes()

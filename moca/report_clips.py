@@ -15,6 +15,7 @@ from moca.evaluation.cache import ClipCache
 from moca.evaluation.protocols import decided_heat
 from moca.files import written_whole
 from moca.overlays import Colour, paint_heat, paint_mask
+from moca.report_pictures import jpeg, small_mask
 
 if TYPE_CHECKING:
     from moca.evaluation import Clip, EvaluationProtocol, EvaluationResult
@@ -96,9 +97,7 @@ def draw_clip(clip: Clip, results: Sequence[StepResult]) -> bytes:
         shown = [shown[round(at * (len(shown) - 1) / (FRAMES - 1))] for at in range(FRAMES)]
     columns = [np.vstack(_cells(*step)) for step in shown]
     picture = np.hstack([column for column in columns if column.shape[0] == columns[0].shape[0]])
-    done, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    assert done
-    return data.tobytes()
+    return jpeg(picture, _JPEG_QUALITY)
 
 
 def _cells(frame: np.ndarray, truth: np.ndarray, result: StepResult) -> list[np.ndarray]:
@@ -108,14 +107,7 @@ def _cells(frame: np.ndarray, truth: np.ndarray, result: StepResult) -> list[np.
     small = cv2.resize(frame, size, interpolation=way)
     heat = cv2.resize(np.nan_to_num(decided_heat(result)).astype(np.float32), size, interpolation=way)
     return [
-        paint_mask(small, _resized(truth, size), colour=TRUTH_COLOUR, alpha=0.15),
-        paint_mask(small, _resized(result.mask, size)),
+        paint_mask(small, small_mask(truth, size), colour=TRUTH_COLOUR, alpha=0.15),
+        paint_mask(small, small_mask(result.mask, size)),
         paint_heat(small, heat),
     ]
-
-
-def _resized(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A mask at another size (width, height); a few pixels of a large frame must not vanish."""
-    cover = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_AREA)
-    small = cover >= 128
-    return small if small.any() else cover > 0

@@ -16,6 +16,7 @@ from moca.report_chart import escape
 from moca.report_gallery import data_url
 from moca.report_histogram import draw_histogram
 from moca.report_style import STYLE
+from moca.settings import flattened
 from moca.version import __version__
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def render_evaluation(
         draw_histogram([clip.metrics[metric] for clip in result.clips], title),
         "</div></section>",
         *_gallery(result, pictures, metric, title, worst_first),
-        *_table("Settings", dict(_flat(result.settings))),
+        *_table("Settings", dict(flattened(result.settings))),
         *_table("Versions", {"moca-avs": result.version, **{k: v for k, v in result.packages.items() if v}}),
         "</main>",
         f"<footer>Made by MoCA-AVS {escape(__version__)}. The page is complete in itself; results.json beside it holds "
@@ -175,11 +176,3 @@ def _table(title: str, values: Mapping[str, object]) -> Iterator[str]:
         for name, value in values.items():
             yield f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>'
         yield "</table></details>"
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -138,14 +138,15 @@ class Segmenter:
         snapping takes longer than all the rest.
         """
         proposer = self.pipeline.proposer
-        first = self.config if proposer.config.rule in OVERLAPS else replace(self.config, refine=False)
+        snaps_late = self.config.refine and proposer.config.rule not in OVERLAPS
+        first = replace(self.config, refine=False) if snaps_late else self.config
         results = [self._decide(step, *found, config=first) for step, found in zip(steps, looked, strict=True)]
         proposed = proposer.each([step.frame for step, result in zip(steps, results, strict=True) if result.mask.any()])
         for step, found, result in zip(steps, looked, results, strict=True):
             if result.mask.any():
                 rest = next(proposed), resize_maps(found[1], result.mask.shape), proposer.config
                 result = match_step(result, *rest)
-                if first is not self.config and not result.proposals.matched and result.mask.any():
+                if snaps_late and not result.proposals.matched and result.mask.any():
                     snapped = self._decide(step, *found)
                     result = match_step(snapped, *rest) if snapped.mask.any() else snapped
             yield result

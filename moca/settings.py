@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -34,6 +34,19 @@ def changed(config: Config, changes: Mapping[str, Any]) -> Config:
         (parts.setdefault(group, {}) if group else own)[field] = value
     nested = {group: replace(getattr(config, group), **values) for group, values in parts.items()}
     return replace(config, **own, **nested)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings with their names joined by dots, as `changed` takes them; prefix: before every name.
+
+    >>> dict(flattened({"lr": 0.1, "mining": {"neighbours": 20}}))
+    {'lr': 0.1, 'mining.neighbours': 20}
+    """
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def parse_value(text: str) -> int | float | bool | str | None:

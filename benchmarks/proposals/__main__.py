@@ -148,7 +148,8 @@ def study(
         segmenter = Segmenter.load("mini", adapters=adapters, proposals="none")
         found = {kind: rows_of(segmenter, pairs, kept[kind], sources) for kind, pairs in frames.items()}
         write_text_whole(target, json.dumps({"model": name, "frames": count, **found}, indent=1) + "\n")
-        told = {kind: round(found[kind]["snapped + boxes, agreement 0.7"]["miou"], 3) for kind in KINDS}
+        row = f"snapped + boxes, agreement {MATCH['agreement']}"
+        told = {kind: round(found[kind][row]["miou"], 3) for kind in KINDS}
         print(f"{split}, {name}: {told}", flush=True)
 
 

@@ -8,7 +8,7 @@ Source: Chen et al., Localizing Visual Sounds the Hard Way, CVPR 2021 (metadata/
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from moca.data.reading import digest_of_files
 from moca.errors import InputError
 from moca.media.moment import read_moment
 from moca.media.video import Step, probe
+from moca.metrics.maps import box_map
 
 Box = tuple[float, float, float, float]
 
@@ -47,7 +48,7 @@ class VGGSSClip:
     def truths(self) -> Iterator[np.ndarray]:
         """One (H, W) bool, the union of the boxes at the frame's own size."""
         video = probe(self.path)
-        yield boxes_filled(self.boxes, (video.height, video.width))
+        yield box_map(np.array(self.boxes), (video.height, video.width))
 
     def fingerprint(self) -> str:
         """Hex digest that changes when the clip is moved or written again, or its boxes or audio_s change."""
@@ -60,19 +61,6 @@ class VGGSS:
 
     clips: tuple[VGGSSClip, ...]
     missing: tuple[str, ...]
-
-
-def boxes_filled(boxes: Sequence[Box], size: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool, True inside any of the boxes.
-
-    As in the official evaluation, corners are limited to the frame and cut to whole pixels, the last row and column
-    left out; a box without area, or beside the frame, fills nothing.
-    """
-    filled = np.zeros(size, bool)
-    for box in boxes:
-        x0, y0, x1, y1 = (np.clip(np.array(box, np.float64), 0, 1) * (size[1], size[0], size[1], size[0])).astype(int)
-        filled[y0:y1, x0:x1] = True
-    return filled
 
 
 def read_vggss(boxes: str | Path, clips: str | Path, *, audio_s: float = 1.0) -> VGGSS:

@@ -17,8 +17,8 @@ SIZE = 224
 """Height and width at which everything is compared."""
 
 
-def box_map(boxes: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Union of boxes as a (size, size) bool map.
+def box_map(boxes: np.ndarray, size: int | tuple[int, int] = SIZE) -> np.ndarray:
+    """Union of boxes as a bool map of size (height, width), or of a square's side.
 
     boxes: (K, 4) of xmin, ymin, xmax, ymax in 0..1, K may be 0. Clipped to 0..1, multiplied by size, cut to whole
     pixels; the last row and column are outside. Degenerate boxes cover nothing: VGG-SS has 18, some at -2.88e16.
@@ -30,8 +30,9 @@ def box_map(boxes: np.ndarray, size: int = SIZE) -> np.ndarray:
             f"boxes must be (K, 4) finite numbers, xmin, ymin, xmax, ymax in 0..1, got shape {boxes.shape}; "
             "divide pixels by the frame's width and height."
         )
-    covered = np.zeros((size, size), bool)
-    for left, top, right, bottom in (boxes.clip(0, 1) * size).astype(int):
+    height, width = (size, size) if isinstance(size, int) else size
+    covered = np.zeros((height, width), bool)
+    for left, top, right, bottom in (boxes.clip(0, 1) * (width, height, width, height)).astype(int):
         covered[top:bottom, left:right] = True
     return covered
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from moca.evaluation.localisation import UNCLIPPED
+from moca.proposals import MATCH
 from moca.reproduce import paper
 from moca.reproduce.specs import DataSet, Row, Run, Table, Training, Trend
 
@@ -20,7 +21,13 @@ four videos; IoU@0.5 is AVGN's and AUC EZ-VSL's, and the AP of pixels, which the
 MATCHED = {"proposals": "boxes", "rule": "iou", "match": 0.5, "unmatched": "coarse", "refine": False}
 COARSE = {"proposals": "none", "refine": False}
 # As mini ships: the proposals that agree best with the sound, whatever the border of the coarse mask.
-SHIPPED = {"proposals": "boxes", "rule": "agreement", "match": 0.7, "unmatched": "coarse", "refine": True}
+SHIPPED = {
+    "proposals": "boxes",
+    "rule": "agreement",
+    "match": MATCH["agreement"],
+    "unmatched": "coarse",
+    "refine": True,
+}
 
 MOCA = Training(name="moca", preset="moca")
 PAPER = Training(name="paper", preset="paper")

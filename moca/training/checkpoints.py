@@ -19,6 +19,7 @@ from torch import Tensor
 
 from moca.errors import InputError
 from moca.files import written_whole
+from moca.settings import flattened
 from moca.training.config import TrainConfig
 
 FORMAT = 1
@@ -48,7 +49,7 @@ class Origin:
         first setting that differs.
         """
         now = self.to_dict()
-        before, given = (dict(_flat(source["config"])) for source in (earlier, now))
+        before, given = (dict(flattened(source["config"])) for source in (earlier, now))
         for name in before | given:
             if name not in FREE and before.get(name) != given.get(name):
                 raise InputError(
@@ -161,12 +162,3 @@ def _pieces(value: Any) -> Iterator[bytes]:
         yield value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     else:
         yield f"{value!r};".encode()
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """("mining.neighbours", 20), ... of nested settings."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

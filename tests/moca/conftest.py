@@ -1,13 +1,16 @@
 """Small pipelines and steps behind the real interfaces."""
 
+import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from adapters import fingerprint
+from moca.foundation.checkpoints import save_imagebind
 from moca.foundation.imagebind import ImageBindConfig, random_imagebind
 from moca.foundation.zoo import Pipeline, frozen_towers
 from moca.media import Step
@@ -71,6 +74,16 @@ def _make_step(index: int = 0, *, size=(24, 40), audio="tone", seed: int = 0) ->
         index=index, start_s=float(index), end_s=index + 1.0, frame_s=index + 0.5, frame=frame, audio=samples,
         sample_rate_hz=16_000,
     )  # fmt: skip
+
+
+@pytest.fixture
+def model(tmp_path, pipeline) -> Path:
+    """A model's folder with the tiny random encoder, and nothing to make mask proposals with."""
+    folder = tmp_path / "model"
+    save_imagebind(folder / "encoder", pipeline.encoder)
+    card = {"format": 1, "name": "tiny", "encoder": "encoder", "licence": "Apache-2.0", "notice": "It is random."}
+    (folder / "pipeline.json").write_text(json.dumps(card))
+    return folder
 
 
 @pytest.fixture

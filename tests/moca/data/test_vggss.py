@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from moca.data.places import VGGSS_ANNOTATED_AT_S
-from moca.data.vggss import boxes_filled, read_vggss, vggss_paths
+from moca.data.vggss import read_vggss, vggss_paths
 from moca.errors import InputError
 from moca.evaluation.datasets import read_data
 from moca.media import write_video
 from moca.media.moment import read_moment
+from moca.metrics.maps import box_map
 
 RATE = 25
 ENTRIES = [
@@ -97,12 +98,12 @@ def test_truth_is_the_union_of_the_boxes_at_the_frames_size(root):
 
 
 def test_boxes_are_cut_to_whole_pixels_inside_the_frame():
-    assert not boxes_filled([], (4, 4)).any()
-    assert not boxes_filled([(0.5, 0.5, 0.5, 0.9), (-3, -3, -2, -2)], (10, 10)).any()
-    assert boxes_filled([(-1, -1, 2, 2)], (3, 5)).all()
-    found = boxes_filled([(0.19, 0.0, 0.51, 0.1)], (10, 10))
+    assert not box_map([], (4, 4)).any()
+    assert not box_map([(0.5, 0.5, 0.5, 0.9), (-3, -3, -2, -2)], (10, 10)).any()
+    assert box_map([(-1, -1, 2, 2)], (3, 5)).all()
+    found = box_map([(0.19, 0.0, 0.51, 0.1)], (10, 10))
     assert found.sum() == 4 and found[0, 1:5].all()
-    both = boxes_filled([(0, 0, 0.5, 1), (0.4, 0, 1, 1)], (10, 10))
+    both = box_map([(0, 0, 0.5, 1), (0.4, 0, 1, 1)], (10, 10))
     assert both.all()
 
 

@@ -1,6 +1,5 @@
 """Results with chosen figures, a tiny data set and model on disk, and a method that needs no weights."""
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +7,6 @@ import numpy as np
 import pytest
 
 from moca.evaluation import ClipScore, EvaluationResult, Segmentation
-from moca.foundation.checkpoints import save_imagebind
 from moca.metrics.accumulators import VideoScores
 from moca.reproduce.figures import Measured
 from moca.results import StepResult
@@ -81,10 +79,6 @@ def stage(tmp_path_factory):
 
 
 @pytest.fixture
-def model(tmp_path, pipeline) -> str:
-    """A model's folder with a random encoder of three image blocks, and nothing to make mask proposals with."""
-    folder = tmp_path / "model"
-    save_imagebind(folder / "encoder", pipeline.encoder)
-    card = {"format": 1, "name": "tiny", "encoder": "encoder", "licence": "Apache-2.0", "notice": "It is random."}
-    (folder / "pipeline.json").write_text(json.dumps(card))
-    return str(folder)
+def model(model) -> str:
+    """The tiny model's folder as it is typed."""
+    return str(model)

@@ -10,7 +10,6 @@ import torch
 
 from adapters import AdapterError, load_adapters
 from moca.errors import InputError
-from moca.foundation.checkpoints import save_imagebind
 from moca.foundation.zoo import load_encoder, load_pipeline
 from moca.media import write_video
 from moca.mining import MiningConfig
@@ -37,16 +36,6 @@ def videos(tmp_path_factory) -> Path:
         write_video(folder / f"{number}.mp4", iter(frames), rate_hz=4, audio=audio, sample_rate_hz=16_000)
     (folder / "text.mp4").write_text("not a video")
     (folder / "zero.mp4").touch()
-    return folder
-
-
-@pytest.fixture
-def model(tmp_path, pipeline) -> Path:
-    """A model's folder with a tiny random encoder."""
-    folder = tmp_path / "model"
-    save_imagebind(folder / "encoder", pipeline.encoder)
-    card = {"format": 1, "name": "tiny", "encoder": "encoder", "licence": "Apache-2.0", "notice": "It is random."}
-    (folder / "pipeline.json").write_text(json.dumps(card))
     return folder
 
 
