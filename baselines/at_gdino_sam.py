@@ -11,11 +11,11 @@ from itertools import groupby
 
 import numpy as np
 
-from baselines.loading import Card
-from baselines.ranges import check_counts, check_numbers
-from baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.baselines.loading import Card
+from moca.baselines.ranges import check_counts, check_numbers
+from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.core.step import Step
 from moca.foundation.roles import AudioTagger, Boxes, MaskPredictor, WordDetector
-from moca.media.video import Step
 
 
 @dataclass(frozen=True, kw_only=True)

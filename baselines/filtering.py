@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moca.foundation.imagebind import ImageBind
+from moca.core.maps import mask_boxes
+from moca.core.step import Step
+from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.preprocessing import PIXEL_MEAN, preprocess_frames
-from moca.foundation.sam_grid import mask_boxes
 from moca.media.logmel import log_mel
-from moca.media.video import Step
 
 CROPS = ("box", "masked")
 BATCH_CROPS = 32  # crops computed at a time; it changes memory, not results

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapters import fingerprint
+from moca.adapters import fingerprint
 from moca.errors import InputError
 from moca.foundation.manifest import bundled_weights, find_entry
-from moca.foundation.parts import HUGE_MASKS, HUGE_OBJECTS
-from moca.foundation.zoo import MODELS
+from moca.pipeline.card import HUGE_MASKS, HUGE_OBJECTS
+from moca.pipeline.loading import MODELS
 
 HUGE = {
     "encoder": "imagebind-huge",
@@ -79,31 +79,31 @@ def _huge_card(method: str, roles: Sequence[str]) -> tuple[str, None]:
 
 
 def _encoder(name: str, device: str) -> Any:
-    from moca.foundation.zoo import load_encoder
+    from moca.pipeline.loading import load_encoder
 
     return load_encoder("huge" if name == HUGE["encoder"] else name, device=device).encoder
 
 
 def _masks(name: str, device: str) -> Any:
-    from moca.foundation.sam import load_sam
+    from moca.foundation.sam.sam import load_sam
 
     return load_sam(name, device=device)
 
 
 def _objects(name: str, device: str) -> Any:
-    from moca.foundation.objects import load_objects
+    from moca.foundation.owlv2 import load_objects
 
     return load_objects(name, device=device)
 
 
 def _words(name: str, device: str) -> Any:
-    from moca.foundation.grounding import load_grounding
+    from moca.foundation.grounding_dino.detector import load_grounding
 
     return load_grounding(name, device=device)
 
 
 def _tags(name: str, device: str) -> Any:
-    from moca.foundation.tagger import load_tagger
+    from moca.foundation.ast_tagger import load_tagger
 
     return load_tagger(name, device=device)
 

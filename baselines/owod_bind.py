@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baselines.filtering import SoundFilter, cut_boxes, nothing_agrees
-from baselines.loading import Card
-from baselines.ranges import check_counts, check_numbers
-from baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
-from moca.foundation.imagebind import ImageBind
+from moca.baselines.filtering import SoundFilter, cut_boxes, nothing_agrees
+from moca.baselines.loading import Card
+from moca.baselines.ranges import check_counts, check_numbers
+from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.core.step import Step
+from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.roles import MaskPredictor, ObjectDetector
-from moca.media.video import Step
 
 
 @dataclass(frozen=True, kw_only=True)

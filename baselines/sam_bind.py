@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from baselines.filtering import CROPS, SoundFilter, cut_masks, nothing_agrees
-from baselines.loading import Card
-from baselines.ranges import check_counts, check_numbers
-from baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.baselines.filtering import CROPS, SoundFilter, cut_masks, nothing_agrees
+from moca.baselines.loading import Card
+from moca.baselines.ranges import check_counts, check_numbers
+from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.core.step import Step
 from moca.errors import InputError
-from moca.foundation.imagebind import ImageBind
+from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.roles import MaskPredictor
-from moca.foundation.sam_grid import GridConfig, masks_from_grid
-from moca.media.video import Step
+from moca.foundation.sam.grid import GridConfig, masks_from_grid
 
 
 @dataclass(frozen=True, kw_only=True)

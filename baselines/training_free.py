@@ -13,14 +13,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from baselines.loading import Card, load_parts, mini_settings
-from baselines.ranges import check_counts
+from moca.baselines.loading import Card, load_parts, mini_settings
+from moca.baselines.ranges import check_counts
+from moca.core.frames import resized
+from moca.core.maps import resize_maps
+from moca.core.step import Segment, Step, StepResult
 from moca.errors import InputError
-from moca.foundation.preprocessing import resized
-from moca.media.video import Step
-from moca.results import Segment, StepResult
-from moca.segmenter import empty_result, result_of, why_silent
-from moca.segmenting import resize_maps
+from moca.segmentation.gate import empty_result, result_of, why_silent
 
 BATCH_STEPS = 8  # frames held at a time; it changes memory, not results
 
@@ -61,19 +60,19 @@ class Regions:
 
 
 class TrainingFree(ABC):
-    """A method of frozen models; see `moca.results.Method`. What remains to a method is `find`."""
+    """A method of frozen models; see `moca.core.method.Method`. What remains to a method is `find`."""
 
     name: ClassVar[str]
     config_class: ClassVar[type[TrainingFreeConfig]]
     roles: ClassVar[tuple[str, ...]]
-    """The parts it is made of, as `baselines.loading.HUGE` names them."""
+    """The parts it is made of, as `moca.baselines.loading.HUGE` names them."""
 
     def __init__(self, config: TrainingFreeConfig, card: Card) -> None:
         self.config, self.card = config, card
 
     @classmethod
     def defaults(cls, model: str) -> TrainingFreeConfig:
-        """The paper's settings; for "mini" those that suit its small models, see `baselines.loading.MINI_SETTINGS`."""
+        """The paper's settings; for "mini" those that suit its small models, see `MINI_SETTINGS`."""
         return replace(cls.config_class(), **(mini_settings(cls.name) if model == "mini" else {}))
 
     @classmethod

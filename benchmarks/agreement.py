@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from adapters import count_trainable
-from moca.foundation.imagebind import ImageBind, ImageBindConfig, random_imagebind
+from moca.adapters import count_trainable
+from moca.foundation.imagebind.config import ImageBindConfig
+from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.foundation.preprocessing import PIXEL_MEAN, PIXEL_STD
-from moca.foundation.zoo import frozen_towers
 from moca.media.logmel import LogMelConfig, clip_spans, log_mel
 from moca.metrics import THRESHOLDS, f_measure, frame_iou, hard_mask, mean_iou, probabilities, threshold_curves
+from moca.pipeline.loading import frozen_towers
 
 Row = tuple[str, float, float]
 TINY = ImageBindConfig(

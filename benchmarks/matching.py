@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmarks.timing import shortest_s
-from moca.matching import scanline_cost
+from moca.training.losses.pixel_matching import scanline_cost
 
 SHAPE = (8, 1280, 16, 16)
 TARGET = 20.0

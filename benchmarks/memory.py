@@ -43,7 +43,8 @@ def measure(video: Path, model: str, weights: str) -> dict[str, float]:
 
 def child(video: Path, model: str, weights: str) -> None:
     """What the fresh process does."""
-    from moca.outputs import OutputConfig, segment_file
+    from moca.output.config import OutputConfig
+    from moca.output.segment_file import segment_file
     from moca.segmenter import Segmenter
 
     began = time.monotonic()

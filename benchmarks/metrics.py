@@ -24,7 +24,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from benchmarks.fscore import loop_torch, make_frames
-from moca.files import write_text_whole
+from moca.core.files import write_text_whole
 from moca.metrics.accumulators import AVSBenchScores, score_video
 from moca.metrics.localisation import LocalisationScores, score_map
 from moca.metrics.semantic import CLASSES, SemanticScores, pad_frames, score_labels

@@ -23,7 +23,7 @@ from typing import Any
 import faiss
 import numpy as np
 
-from moca.files import write_text_whole
+from moca.core.files import write_text_whole
 from moca.mining.search import IVF_FROM, PROBES, NeighbourSearch, train_lists
 
 SIZES = (5_000, 10_000, 20_000, 50_000, 100_000, 200_000)

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moca.files import write_text_whole
+from moca.core.files import write_text_whole
 
 REFERENCE = "dino-vits16"
 HEIGHT, WIDTH, SECONDS, RATE_HZ = 360, 640, 10, 16_000
@@ -46,7 +46,8 @@ def imagebind() -> Prepared:
     """Both towers of ImageBind-Huge: a frame and two seconds of sound."""
     import torch
 
-    from moca.foundation.imagebind import ImageBindConfig, random_imagebind
+    from moca.foundation.imagebind.config import ImageBindConfig
+    from moca.foundation.imagebind.model import random_imagebind
     from moca.foundation.preprocessing import preprocess_frames
     from moca.media.logmel import log_mel
 
@@ -64,9 +65,9 @@ def sam(size: str) -> Prepared:
     """SAM-B, -L or -H: a frame encoded, and a batch of its grid's points answered."""
     from transformers import SamModel
 
-    from moca.foundation.sam import Sam
-    from moca.foundation.sam_grid import grid_points
-    from moca.foundation.sam_official import official_config
+    from moca.foundation.sam.grid import grid_points
+    from moca.foundation.sam.official import official_config
+    from moca.foundation.sam.sam import Sam
 
     model = SamModel(official_config(size))
     predictor, points = Sam(model), grid_points(round(POINTS**0.5), (HEIGHT, WIDTH))
@@ -77,7 +78,7 @@ def owlv2(size: str) -> Prepared:
     """OWLv2 base (960 px) or large (1008 px)."""
     from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2TextConfig, Owlv2VisionConfig
 
-    from moca.foundation.objects import Owlv2Objects
+    from moca.foundation.owlv2 import Owlv2Objects
 
     base = {"image_size": 960}
     large = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
@@ -94,7 +95,7 @@ def grounding(size: str) -> Prepared:
     """Grounding DINO with Swin-T or Swin-B at 800 x 1333 px."""
     from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 
-    from moca.foundation.grounding import GroundingDino
+    from moca.foundation.grounding_dino.detector import GroundingDino
     from recipes.vocabulary import small_tokenizer
 
     swin = {"window_size": 7, "embed_dim": 96, "depths": [2, 2, 6, 2], "num_heads": [3, 6, 12, 24]}
@@ -111,7 +112,7 @@ def ast() -> Prepared:
     """AST with 527 classes: ten seconds of sound."""
     from transformers import ASTConfig, ASTForAudioClassification
 
-    from moca.foundation.tagger import AstTagger
+    from moca.foundation.ast_tagger import AstTagger
     from moca.media.logmel import LogMelConfig
 
     model = ASTForAudioClassification(ASTConfig(num_labels=527))

@@ -26,7 +26,7 @@ WEIGHTS = Path("adapters") / "adapters.safetensors"
 
 def command(*arguments: object) -> list[str]:
     """The installed `moca` of this Python."""
-    return [sys.executable, "-c", "from moca.cli import main; main()", *map(str, arguments)]
+    return [sys.executable, "-c", "from moca.cli.app import main; main()", *map(str, arguments)]
 
 
 def state_of(out: Path) -> str:

@@ -12,11 +12,12 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol
 
+from moca.core.device import resolve_device
+from moca.core.method import Method
+from moca.core.settings import changed, check_value, setting_names
 from moca.errors import InputError
-from moca.results import Method
-from moca.segmenter import Segmenter, resolve_device
-from moca.segmenting import SegmentConfig
-from moca.settings import changed, check_type, setting_names
+from moca.segmentation.config import SegmentConfig
+from moca.segmenter import Segmenter
 
 GROUP = "moca.methods"
 OWN = "moca"
@@ -83,7 +84,7 @@ def _own_settings(asked: dict[str, Any]) -> dict[str, Any]:
     _check_known(OWN, asked, [*loading, *setting_names(SegmentConfig())])
     asked = {key: str(value) if isinstance(value, Path) else value for key, value in asked.items()}
     for key, value in asked.items():
-        check_type(_Loading if key in loading else SegmentConfig, key, key, value)
+        check_value(_Loading if key in loading else SegmentConfig, key, value)
     if "proposals" in asked:
         # To `Segmenter.load` None is the model's own; here it was typed, as "none".
         asked["proposals"] = asked["proposals"] or "none"

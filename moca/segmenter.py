@@ -14,19 +14,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from adapters import AudioContext, adapters_off
-from moca.errors import InputError
+from moca.adapters import AudioContext, adapters_off
+from moca.core.device import resolve_device
+from moca.core.maps import resize_maps
+from moca.core.step import Step, StepResult
 from moca.foundation.preprocessing import preprocess_frames
-from moca.foundation.zoo import Pipeline, load_pipeline
-from moca.matched import match_step
 from moca.media.logmel import log_mel
-from moca.media.video import Step, read_steps
-from moca.proposals import OVERLAPS, ProposalConfig
-from moca.results import StepResult
-from moca.segmenting import SegmentConfig, coarse_mask, heat_map, level_dbfs, resize_maps, support
-
-# Shorter than one analysis frame of the log-mel there is nothing to analyse.
-SHORTEST_AUDIO_S = 0.05
+from moca.media.video import read_steps
+from moca.pipeline.loading import Pipeline, load_pipeline
+from moca.segmentation.coarse import coarse_mask, heat_map
+from moca.segmentation.config import OVERLAPS, ProposalConfig, SegmentConfig
+from moca.segmentation.gate import empty_result, result_of, support, why_silent
+from moca.segmentation.mpm import match_step
 
 
 class Segmenter:
@@ -238,47 +237,3 @@ class Segmenter:
             return empty_result(step, f"no region reaches the level {config.level:.2f}", score=score)
         heat = heat_map(cosines, size, config)
         return result_of(step, mask=mask, heat=heat, score=score, segments=segments)
-
-
-def resolve_device(name: str) -> str:
-    """The device meant by a name; "auto" is a GPU when there is one. Raises InputError for one that is not there."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError):
-        raise InputError(
-            f"device must be auto, cpu, cuda or cuda:N and present, got {name}; try --device cpu."
-        ) from None
-    return name
-
-
-def why_silent(step: Step, silence_dbfs: float) -> str | None:
-    """Why there is nothing to hear in a step, or None; silence_dbfs: the RMS level below which it is silent."""
-    if step.audio is None:
-        return "no audio in this step"
-    if step.audio.size < SHORTEST_AUDIO_S * step.sample_rate_hz:
-        return f"less than {SHORTEST_AUDIO_S * 1000:.0f} ms of audio"
-    level = level_dbfs(step.audio)
-    if level < silence_dbfs:
-        shown = "digital silence" if np.isneginf(level) else f"{level:.0f} dBFS"
-        return f"silent: {shown}, below {silence_dbfs:.0f} dBFS"
-    return None
-
-
-def empty_result(step: Step, reason: str, *, score: float = float("nan")) -> StepResult:
-    """The result of a step in which nothing sounds, and why."""
-    size = step.frame.shape[:2]
-    return result_of(step, mask=np.zeros(size, bool), heat=np.zeros(size, np.float32), score=score, reason=reason)
-
-
-def result_of(step: Step, **fields: Any) -> StepResult:
-    """The result of a step: its times and its level, and the other fields as given."""
-    return StepResult(
-        index=step.index,
-        start_s=step.start_s,
-        end_s=step.end_s,
-        frame_s=step.frame_s,
-        level_dbfs=level_dbfs(step.audio),
-        **fields,
-    )

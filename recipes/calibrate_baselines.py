@@ -17,16 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from baselines.at_gdino_sam import AtGdinoSam
-from baselines.loading import MINI_SETTINGS
-from baselines.owod_bind import OwodBind
-from baselines.sam_bind import SamBind
-from baselines.training_free import TrainingFree
+from moca.baselines.at_gdino_sam import AtGdinoSam
+from moca.baselines.loading import MINI_SETTINGS
+from moca.baselines.owod_bind import OwodBind
+from moca.baselines.sam_bind import SamBind
+from moca.baselines.training_free import TrainingFree
+from moca.core.files import write_text_whole
+from moca.core.step import Step, StepResult
 from moca.errors import InputError
-from moca.files import write_text_whole
-from moca.media.video import Step
 from moca.metrics.segmentation import frame_iou_plain
-from moca.results import StepResult
 from moca.training.calibrate import steps_of
 from recipes.stage_pairs import PairsConfig, draw_pairs
 

@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 
 from moca.media import read_steps, write_video
-from moca.outputs import OutputConfig, segment_file
-from moca.overlays import contact_sheet, paint_mask
+from moca.output.config import OutputConfig
+from moca.output.segment_file import segment_file
+from moca.reports.painting import contact_sheet, paint_mask
 from moca.segmenter import Segmenter
 from moca.stage import StageConfig, derive_seed, sample_clip, sample_frame
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moca.files import write_text_whole
+from moca.core.files import write_text_whole
 from moca.stage import CLASSES, SAMPLE_RATE_HZ
 from recipes.stage_pairs import FULL_SCALE, PairsConfig, drawn, tasks_of
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
+from moca.core.files import written_whole
 from moca.errors import InputError
-from moca.files import written_whole
 
 
 def write_state(path: Path, recipe: Any, state: dict[str, Any]) -> None:

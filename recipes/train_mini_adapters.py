@@ -20,19 +20,20 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress, TextColumn, track
 
-from adapters import AdaptedTowers, count_trainable, fingerprint, load_adapters, save_adapters
-from moca.foundation.checkpoints import load_imagebind
-from moca.foundation.imagebind import ImageBind
-from moca.foundation.parts import ENTRIES
-from moca.foundation.zoo import PIPELINE_FORMAT, Pipeline, frozen_towers
+from moca.adapters import AdaptedTowers, count_trainable, fingerprint, load_adapters, save_adapters
+from moca.corpus.corpus import Corpus, corpus_from_arrays
+from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.storage import load_imagebind
 from moca.metrics.segmentation import mean_iou
+from moca.pipeline.card import ENTRIES
+from moca.pipeline.loading import PIPELINE_FORMAT, Pipeline, frozen_towers
+from moca.segmentation.coarse import coarse_mask
+from moca.segmentation.config import CLUSTER_RULES, SegmentConfig
 from moca.segmenter import Segmenter
-from moca.segmenting import CLUSTER_RULES, SegmentConfig, coarse_mask
 from moca.training.calibrate import calibrate, steps_of
 from moca.training.config import TrainConfig, preset
-from moca.training.corpus import Corpus, corpus_from_arrays
 from moca.training.loop import make_accelerator, train
-from moca.training.objective import Objective
+from moca.training.losses.objective import Objective
 from moca.training.run import make_towers
 from recipes.cards import write_adapter_card
 from recipes.measure import measure

@@ -20,7 +20,7 @@ from torch.nn import functional
 from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 from transformers.utils import ModelOutput
 
-from moca.foundation.grounding import GroundingDino, preprocess_frames, save_grounding
+from moca.foundation.grounding_dino.detector import GroundingDino, preprocess_frames, save_grounding
 from moca.stage import CLASSES
 from recipes.stage_scenes import Scenes, at_size, classes_shown
 from recipes.starts import seeded, widened

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2TextConfig, Owlv2VisionConfig
 
-from moca.foundation.objects import Owlv2Objects, preprocess_frames, save_objects
+from moca.foundation.owlv2 import Owlv2Objects, preprocess_frames, save_objects
 from recipes.stage_scenes import Scenes
 from recipes.starts import seeded, waves_of_places, widened
 from recipes.twin_cards import finish_twin

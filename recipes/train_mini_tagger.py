@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import ASTConfig, ASTForAudioClassification
 
-from moca.foundation.tagger import AstTagger, save_tagger
+from moca.foundation.ast_tagger import AstTagger, save_tagger
 from moca.media.logmel import LogMelConfig, log_mel
 from moca.stage import CLASSES, SAMPLE_RATE_HZ
 from recipes.stage_scenes import Scenes

@@ -18,21 +18,21 @@ import cv2
 import numpy as np
 import torch
 
-from adapters import count_trainable
 from benchmarks.learning.rows import ROWS, Row, for_encoder
 from benchmarks.learning.scoring import Looker, score, settle
 from benchmarks.learning.world import Sizes, World, draw_world
-from moca.files import write_text_whole
-from moca.foundation.checkpoints import load_imagebind
+from moca.adapters import count_trainable
+from moca.core.files import write_text_whole
 from moca.foundation.dino import load_dino
-from moca.foundation.imagebind import ImageBind
+from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.storage import load_imagebind
 from moca.foundation.manifest import bundled_weights
-from moca.foundation.zoo import frozen_towers
 from moca.mining import purity
+from moca.pipeline.loading import frozen_towers
 from moca.training.frozen import FrozenReader, sounding_rows
-from moca.training.labels import Labels
 from moca.training.loop import make_accelerator, train
-from moca.training.objective import Objective
+from moca.training.losses.objective import Objective
+from moca.training.losses.pseudo_labels import Labels
 from moca.training.run import make_towers
 
 

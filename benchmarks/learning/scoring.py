@@ -19,11 +19,14 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from adapters import AdaptedTowers, adapters_off
 from benchmarks.learning.world import FALSE, SOUNDING, World
-from moca.foundation.imagebind import ImageBind
+from moca.adapters import AdaptedTowers, adapters_off
+from moca.core.maps import resize_maps
+from moca.foundation.imagebind.model import ImageBind
 from moca.metrics.segmentation import frame_iou
-from moca.segmenting import SegmentConfig, coarse_mask, level_dbfs, resize_maps, support
+from moca.segmentation.coarse import coarse_mask
+from moca.segmentation.config import SegmentConfig
+from moca.segmentation.gate import level_dbfs, support
 from moca.training.calibrate import joint_gates
 from moca.training.frozen import FrozenReader
 from recipes.stage_pairs import Pairs

@@ -16,7 +16,7 @@ from statistics import mean, stdev
 from benchmarks.learning.claims import KINDS, Results, claims
 from benchmarks.learning.plots import draw_controls, draw_gate
 from benchmarks.learning.rows import ROWS
-from moca.files import write_text_whole
+from moca.core.files import write_text_whole
 
 ENCODERS = {"dense": "Dense pooling (the default mini encoder)", "class": "Class-token pooling (like ImageBind)"}
 TWINS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from moca.training.corpus import Corpus, corpus_from_arrays
+from moca.corpus.corpus import Corpus, corpus_from_arrays
 from recipes.stage_pairs import ADAPTER_MIX, Pairs, PairsConfig, draw_pairs, heard_classes
 
 SOUNDING = ("s4", "ms3")

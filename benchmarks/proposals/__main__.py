@@ -21,11 +21,11 @@ import numpy as np
 
 from benchmarks.proposals.tables import THRESHOLDS, write_page
 from benchmarks.proposals.world import KINDS, Kept, draw_frames, kept_proposals
-from moca.files import write_text_whole
-from moca.matched import match_step
+from moca.core.files import write_text_whole
+from moca.core.step import StepResult
 from moca.metrics import AVSBenchScores
-from moca.proposals import MATCH, ProposalConfig
-from moca.results import StepResult
+from moca.segmentation.config import MATCH, ProposalConfig
+from moca.segmentation.mpm import match_step
 from moca.segmenter import Segmenter
 from moca.training.calibrate import steps_of
 from recipes.stage_pairs import Pairs

@@ -11,12 +11,12 @@ import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from adapters import fingerprint, save_adapters
-from moca.foundation.zoo import load_pipeline
+from moca.adapters import fingerprint, save_adapters
+from moca.corpus.corpus import corpus_from_arrays
+from moca.pipeline.loading import load_pipeline
 from moca.segmenter import Segmenter
 from moca.training.calibrate import calibrate
 from moca.training.config import preset
-from moca.training.corpus import corpus_from_arrays
 from recipes.stage_pairs import ADAPTER_MIX, PairsConfig, draw_pairs
 from recipes.train_mini_adapters import train_seed
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 
-from moca.files import write_text_whole, written_whole
+from moca.core.files import write_text_whole, written_whole
 from moca.foundation.manifest import bundled_weights
-from moca.proposals import MATCH, RULES, ProposalConfig
+from moca.segmentation.config import MATCH, RULES, ProposalConfig
 
 Scores = dict[str, dict[str, dict[str, float]]]  # kind -> row -> "miou" and "f"
 SHORT = {"s4": "S4", "ms3": "MS3"}

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from moca.files import write_text_whole, written_whole
+from moca.core.files import write_text_whole, written_whole
 from moca.foundation.roles import Masks
-from moca.proposals import Proposer
+from moca.segmentation.proposals import Proposer
 from recipes.stage_pairs import Pairs, PairsConfig, draw_pairs
 
 KINDS = ("s4", "ms3")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from moca.core.step import Step
 from moca.data.reading import Column, check_files, digest_of_files, open_picture, read_columns, second_steps
 from moca.errors import InputError
-from moca.media.video import Step
 
 FRAMES = 5
 SPLITS = ("train", "val", "test")

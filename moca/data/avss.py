@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from moca.core.step import Step
 from moca.data.palette import class_colours
 from moca.data.places import AVSS_CLASS_FILE, AVSS_FOLDER, AVSS_PARTS, AVSS_TABLE
 from moca.data.reading import check_files, digest_of_files, open_picture, read_columns, second_steps
 from moca.errors import InputError
-from moca.media.video import Step
 
 SPLITS = ("train", "val", "test")
 SIZE = 224

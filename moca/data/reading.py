@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from moca.core.step import Step
 from moca.data.audio import SAMPLE_RATE_HZ, read_wav, step_slice
 from moca.errors import InputError
-from moca.media.video import Step
 
 FRAME_AT_S = 15 / 16
 """Where in its second a frame was taken: the official script samples 16 per second and keeps the last."""

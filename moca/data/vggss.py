@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from moca.core.step import Step
 from moca.data.folders import files_by_name
 from moca.data.places import VGGSS_ANNOTATED_AT_S, VGGSS_BOX_FILE, VGGSS_CLIP_FOLDER, VGGSS_FOLDER
 from moca.data.reading import digest_of_files
 from moca.errors import InputError
 from moca.media.moment import read_moment
-from moca.media.video import Step, probe
+from moca.media.video import probe
 from moca.metrics.maps import box_map
 
 Box = tuple[float, float, float, float]

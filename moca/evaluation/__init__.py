@@ -2,13 +2,15 @@
 
 from moca.evaluation.comparing import Comparison, compare
 from moca.evaluation.controls import CONTROLS, Clip, ControlClip, muted, swap_all, swapped
-from moca.evaluation.localisation import Localisation
-from moca.evaluation.protocols import Column, EvaluationProtocol, restored
-from moca.evaluation.results import FORMAT, ClipScore, EvaluationResult, read_results, write_results
+from moca.evaluation.protocols.known import restored
+from moca.evaluation.protocols.localisation import Localisation
+from moca.evaluation.protocols.protocol import Column, EvaluationProtocol
+from moca.evaluation.protocols.segmentation import Segmentation
+from moca.evaluation.protocols.semantic import Semantic
+from moca.evaluation.result import ClipScore, EvaluationResult
 from moca.evaluation.running import evaluate
-from moca.evaluation.segmentation import Segmentation
-from moca.evaluation.semantic import Semantic
 from moca.evaluation.statistics import intervals
+from moca.evaluation.writing import FORMAT, read_results, write_results
 
 __all__ = [
     "CONTROLS",

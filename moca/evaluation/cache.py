@@ -7,11 +7,11 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from moca.core.files import write_text_whole
+from moca.core.method import Method
 from moca.errors import InputError
 from moca.evaluation.controls import Clip
-from moca.evaluation.protocols import EvaluationProtocol, Sums
-from moca.files import write_text_whole
-from moca.results import Method
+from moca.evaluation.protocols.protocol import EvaluationProtocol, Sums
 from moca.version import __version__
 
 CACHE_FORMAT = 3

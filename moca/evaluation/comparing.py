@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from moca.errors import InputError
-from moca.evaluation.results import ClipScore, EvaluationResult
+from moca.evaluation.result import ClipScore, EvaluationResult
 from moca.evaluation.statistics import PERMUTATIONS, SAMPLES, Paired, paired
 from moca.evaluation.tables import column_of
 

@@ -12,7 +12,7 @@ import numpy as np
 from moca.errors import InputError
 
 if TYPE_CHECKING:
-    from moca.media.video import Step
+    from moca.core.step import Step
 
 
 class Clip(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 
 from moca.errors import InputError
 from moca.evaluation.controls import Clip
-from moca.evaluation.protocols import EvaluationProtocol
+from moca.evaluation.protocols.protocol import EvaluationProtocol
 
 DATA = ("s4", "ms3", "avss", "vggss")
 
@@ -36,7 +36,7 @@ def read_data(
 
     name: s4 or ms3 (AVSBench), avss (AVSBench-semantic) or vggss (VGG-SS, whose clips are all test clips; those that
     are missing are noted, not refused). tagger: for avss, names the sound where the method gives a segment no label of
-    a class, see `moca.labelling.labeller_for`; None leaves such segments out. device: the tagger's.
+    a class, see `moca.segmentation.labelling.labeller_for`; None leaves such segments out. device: the tagger's.
     """
     if name not in DATA:
         raise InputError(f"data must be one of {', '.join(DATA)}, got {name!r}; pass one of them with --data.")
@@ -49,14 +49,14 @@ def read_data(
         clips, classes = read_avss(root, split=split)
         return Data(clips=clips, protocol=_semantic(classes.names, tagger, device), about=about)
     from moca.data.avsbench import read_avsbench
-    from moca.evaluation.segmentation import Segmentation
+    from moca.evaluation.protocols.segmentation import Segmentation
 
     return Data(clips=read_avsbench(root, subset=name, split=split), protocol=Segmentation(), about=about)
 
 
 def _semantic(names: Sequence[str], tagger: str | Path | None, device: str) -> EvaluationProtocol:
-    from moca.evaluation.semantic import Semantic
-    from moca.labelling import labeller_for
+    from moca.evaluation.protocols.semantic import Semantic
+    from moca.segmentation.labelling import labeller_for
 
     if tagger is None:
         return Semantic(names)
@@ -66,7 +66,7 @@ def _semantic(names: Sequence[str], tagger: str | Path | None, device: str) -> E
 
 def _vggss(root: str | Path, split: str, about: dict[str, Any]) -> Data:
     from moca.data.vggss import read_vggss, vggss_paths
-    from moca.evaluation.localisation import Localisation, ceiling
+    from moca.evaluation.protocols.localisation import Localisation, ceiling
 
     if split != "test":
         raise InputError(f"vggss has test clips only, got split {split!r}; leave --split out.")

@@ -11,16 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from moca.core.installed import packages
+from moca.core.method import Method
 from moca.errors import InputError
 from moca.evaluation.cache import ClipCache, Scored, digest
 from moca.evaluation.controls import CONTROLS, Clip
-from moca.evaluation.protocols import EvaluationProtocol, annotated, protocol_class
-from moca.evaluation.results import ClipScore, EvaluationResult
-from moca.evaluation.segmentation import Segmentation
+from moca.evaluation.protocols.known import protocol_class
+from moca.evaluation.protocols.protocol import EvaluationProtocol, annotated
+from moca.evaluation.protocols.segmentation import Segmentation
+from moca.evaluation.result import ClipScore, EvaluationResult
 from moca.evaluation.statistics import SAMPLES, check_samples, intervals
-from moca.installed import packages
 from moca.metrics.accumulators import BATCH_VIDEOS
-from moca.results import Method
 from moca.version import __version__
 
 

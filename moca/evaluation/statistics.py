@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from moca.errors import InputError
-from moca.evaluation.protocols import EvaluationProtocol, Sums
+from moca.evaluation.protocols.protocol import EvaluationProtocol, Sums
 
 LEVEL = 0.95
 SAMPLES = 1_000

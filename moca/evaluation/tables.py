@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from moca.evaluation.protocols import Column, protocol_class
+from moca.evaluation.protocols.known import protocol_class
+from moca.evaluation.protocols.protocol import Column
 
 if TYPE_CHECKING:
-    from moca.evaluation.results import EvaluationResult
+    from moca.evaluation.result import EvaluationResult
 
 
 def rows_of(results: Mapping[str, EvaluationResult]) -> Iterator[tuple[str, str, EvaluationResult]]:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
+from moca.core.frames import resized
 from moca.errors import InputError
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's, of RGB in [0, 1]
@@ -38,13 +38,6 @@ def preprocess_frames(frames: Sequence[np.ndarray] | np.ndarray, size: int, fit:
     batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float().div_(255.0)
     mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
     return batch.sub_(mean).div_(std)
-
-
-def resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A frame (H, W, 3) uint8 stretched to (height, width, 3), bicubic; as it is where it already fits."""
-    if frame.shape[:2] == (height, width):
-        return frame
-    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _centre_square(frame: np.ndarray, size: int) -> np.ndarray:

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from moca.errors import InputError
 from moca.foundation.pretrained import Kind, read_document
-from moca.foundation.roles import Frames
 
 READING_FILE = "preprocessor_config.json"
-
-
-def check_frames(frames: Frames) -> None:
-    """InputError unless every frame is uint8 (H, W, 3) and has pixels."""
-    for i, frame in enumerate(frames):
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
-            raise InputError(
-                f"a frame must be a uint8 array of shape (height, width, 3), got {frame.dtype} {frame.shape} "
-                f"for frame {i}; convert it to RGB."
-            )
 
 
 def normalised(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

@@ -7,11 +7,11 @@ from fractions import Fraction
 from math import ceil
 from pathlib import Path
 
+from moca.core.step import Step
 from moca.errors import InputError
 from moca.media.pictures import Pictures, VideoEnd
 from moca.media.sound import Sound
 from moca.media.streams import choose_audio, choose_video, open_container
-from moca.media.video import Step
 
 
 def read_moment(path: str | Path, time_s: float, *, audio_s: float = 1.0, sample_rate_hz: int = 16_000) -> Step:

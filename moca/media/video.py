@@ -6,14 +6,12 @@ Time zero is the moment the first frame of the video stream is shown; sound is p
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import count
 from math import ceil
 from pathlib import Path
 
-import numpy as np
-
+from moca.core.step import Step
 from moca.errors import InputError
 from moca.media.pictures import Pictures, VideoEnd
 from moca.media.sound import Sound
@@ -31,25 +29,6 @@ __all__ = ["Step", "VideoInfo", "probe", "read_steps"]
 
 # Containers round times to 1 ms; a remainder this short is rounding, not a step.
 _ROUNDING_S = Fraction(2, 1000)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Step:
-    """One step of a video: a frame and the sound around it.
-
-    start_s, end_s: the step, in seconds from time zero; the last step ends where the video ends.
-    frame_s: when its frame is first shown, before start_s where a frame stands for longer than a step.
-    frame: (H, W, 3) uint8 RGB, rotation applied. audio: (S,) float32 mono in [-1, 1] at sample_rate_hz over
-    [start_s, end_s), zeros where the sound pauses or has ended; None without any sound in the step.
-    """
-
-    index: int
-    start_s: float
-    end_s: float
-    frame_s: float
-    frame: np.ndarray
-    audio: np.ndarray | None
-    sample_rate_hz: int
 
 
 def probe(path: str | Path, *, video_stream: int | None = None, audio_stream: int | None = None) -> VideoInfo:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from moca.core.files import written_whole
 from moca.errors import InputError
-from moca.files import written_whole
 from moca.media.encoding import (
     AAC_FRAME,
     AAC_RATES_HZ,

@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
+from moca.core.files import write_text_whole, written_whole
 from moca.errors import InputError
-from moca.files import write_text_whole, written_whole
 from moca.mining.config import MiningConfig
 from moca.mining.features import blocks, check_videos
 from moca.mining.search import NeighbourSearch, index_kind

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from moca.core.files import write_text_whole
 from moca.errors import InputError
-from moca.files import write_text_whole
 
 FORMAT = 1
 RECORD = "reproduce.json"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from moca.core.files import written_whole
 from moca.errors import InputError
-from moca.files import written_whole
 from moca.reproduce.sheets import Filled
 from moca.reproduce.tables import DATA
 

@@ -6,7 +6,7 @@ import csv
 import io
 from pathlib import Path
 
-from moca.files import write_text_whole
+from moca.core.files import write_text_whole
 from moca.reproduce.sheets import (
     RECORD_HEAD,
     Filled,

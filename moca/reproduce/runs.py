@@ -7,18 +7,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from moca.core.files import write_text_whole
+from moca.core.method import Method
 from moca.errors import InputError
 from moca.evaluation import EvaluationResult, evaluate, read_results, write_results
-from moca.files import write_text_whole
+from moca.evaluation.variants import variants_of
 from moca.methods import OWN, load_method
 from moca.reproduce.config import ReproduceConfig
 from moca.reproduce.figures import FROZEN, Measured
 from moca.reproduce.sets import ClipSet
 from moca.reproduce.specs import Run
 from moca.reproduce.trainings import Trainings
-from moca.results import Method
 from moca.segmenter import Segmenter
-from moca.variants import variants_of
 from moca.version import __version__
 
 CONTROLS = ("muted", "swapped")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from moca.corpus.sources import evenly_spread
 from moca.evaluation import Clip, EvaluationProtocol
 from moca.evaluation.datasets import read_data
 from moca.reproduce.tables import DATA
-from moca.training.sources import evenly_spread
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ class Training:
     """Adapters to be trained, once for every seed.
 
     name: of its folder. preset: see `moca.training.config.PRESETS`. changes: settings that make it different from
-    its preset, as for `moca.settings.changed`. adapters: adapted blocks out of the paper's six, which become
+    its preset, as for `moca.core.settings.changed`. adapters: adapted blocks out of the paper's six, which become
     as many of a shallower trunk as `blocks_here` says; None for the default.
     """
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from moca.evaluation.localisation import UNCLIPPED
-from moca.proposals import MATCH
+from moca.evaluation.protocols.localisation import UNCLIPPED
 from moca.reproduce import paper
 from moca.reproduce.specs import DataSet, Row, Run, Table, Training, Trend
+from moca.segmentation.config import MATCH
 
 SEGMENTED = (("miou_batch4", "mIoU"), ("f_batch4", "F"))
 DATA: dict[str, DataSet] = {

@@ -9,15 +9,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from moca.core.settings import changed
+from moca.corpus.sources import find_clips
 from moca.foundation.manifest import bundled_weights
-from moca.foundation.zoo import Foundation, default_blocks, load_encoder
+from moca.pipeline.loading import Foundation, default_blocks, load_encoder
 from moca.reproduce.config import ReproduceConfig
 from moca.reproduce.specs import Training, blocks_here
-from moca.settings import changed
 from moca.training.config import PRESETS, TrainConfig
 from moca.training.folder import CORPUS, PREPARED, read_run
 from moca.training.run import train_run
-from moca.training.sources import find_clips
 
 FASTEST = 10
 """Most times that the rate of a shortened paper training is raised."""

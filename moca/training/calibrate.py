@@ -8,12 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
-from adapters import AdaptedTowers
+from moca.adapters import AdaptedTowers
+from moca.core.step import Step
+from moca.corpus.corpus import Corpus
 from moca.errors import InputError
-from moca.media.video import Step
+from moca.segmentation.config import SegmentConfig
+from moca.segmentation.gate import support
 from moca.segmenter import Segmenter
-from moca.segmenting import SegmentConfig, support
-from moca.training.corpus import Corpus
 from moca.training.frozen import sounding_rows
 
 GATE_PERCENTILE = 5.0  # frames that have a sound but are treated as if nothing in the picture made it

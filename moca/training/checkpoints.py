@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moca.core.files import written_whole
+from moca.core.settings import flattened
 from moca.errors import InputError
-from moca.files import written_whole
-from moca.settings import flattened
 from moca.training.config import TrainConfig
 
 FORMAT = 1

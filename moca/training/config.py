@@ -6,11 +6,11 @@ import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from adapters import AdaAVConfig, Placement
+from moca.adapters import AdaAVConfig, Placement
 from moca.errors import InputError
-from moca.foundation.imagebind_config import Reading
-from moca.matching import MatchingConfig
+from moca.foundation.imagebind.config import Reading
 from moca.mining import MiningConfig
+from moca.training.losses.pixel_matching import MatchingConfig
 
 CONFIG_FORMAT = 1
 ReadOut = Literal["cosine", "learned"]

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from moca.core.files import write_text_whole
 from moca.errors import InputError
-from moca.files import write_text_whole
 from moca.training.checkpoints import Origin, checkpoint_files
 from moca.training.history import EVENTS, LOG
 from moca.training.loop import CHECKPOINTS

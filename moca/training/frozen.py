@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moca.foundation.imagebind import ImageBind
-from moca.foundation.imagebind_config import Reading
+from moca.corpus.corpus import Corpus
+from moca.foundation.imagebind.config import Reading
+from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
-from moca.segmenting import SegmentConfig
-from moca.training.corpus import Corpus
+from moca.segmentation.config import SegmentConfig
 
 BATCH_ROWS = 64
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from moca.files import write_text_whole
+from moca.core.files import write_text_whole
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -22,16 +22,9 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import InitProcessGroupKwargs
 from torch import Tensor, nn
 
+from moca.core.device import resolve_device
 from moca.errors import InputError
-from moca.segmenter import resolve_device
-from moca.training.checkpoints import (
-    Checkpoint,
-    Origin,
-    checkpoint_files,
-    read_newest,
-    remove_strays,
-    write_checkpoint,
-)
+from moca.training.checkpoints import Checkpoint, Origin, checkpoint_files, read_newest, remove_strays, write_checkpoint
 from moca.training.config import TrainConfig
 from moca.training.history import History
 
@@ -42,7 +35,7 @@ StepReport = Callable[[History, int], None]
 
 
 class Loss(Protocol):
-    """What is minimised, such as `moca.training.objective.Objective`."""
+    """What is minimised, such as `moca.training.losses.objective.Objective`."""
 
     def loss(self, step: int, *, part: int = 0, parts: int = 1) -> tuple[Tensor, dict[str, float]]:
         """Loss of a step and what to log of it, a function of the step (from 0) and the trained values alone.

@@ -11,15 +11,16 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from adapters import AdaptedTowers, fingerprint, make_plan, save_adapters
+from moca.adapters import AdaptedTowers, fingerprint, make_plan, save_adapters
+from moca.corpus.corpus import Corpus, build_corpus
+from moca.corpus.sources import find_clips
 from moca.errors import InputError
-from moca.foundation.imagebind import ImageBind
-from moca.foundation.zoo import PIPELINE_FORMAT, Foundation, Pipeline, default_blocks, frozen_towers, load_encoder
+from moca.foundation.imagebind.model import ImageBind
+from moca.pipeline.loading import PIPELINE_FORMAT, Foundation, Pipeline, default_blocks, frozen_towers, load_encoder
 from moca.segmenter import Segmenter
 from moca.training.calibrate import calibrate, starting_settings
 from moca.training.checkpoints import Origin
 from moca.training.config import TrainConfig
-from moca.training.corpus import Corpus, build_corpus
 from moca.training.folder import (
     ADAPTERS,
     CARD,
@@ -34,8 +35,7 @@ from moca.training.folder import (
 )
 from moca.training.history import History
 from moca.training.loop import check_processes, make_accelerator, train
-from moca.training.objective import Objective
-from moca.training.sources import find_clips
+from moca.training.losses.objective import Objective
 from moca.version import __version__
 
 Progress = Callable[[str, int, int, dict[str, float]], None]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from adapters import AdaAVConfig, AdaptedTowers, make_plan
+from moca.adapters import AdaAVConfig, AdaptedTowers, make_plan
 
 
 class TinyTower(nn.Module):

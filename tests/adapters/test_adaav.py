@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from adapters import AdaAV, AdaAVConfig, AdapterError, count_trainable
+from moca.adapters import AdaAV, AdaAVConfig, AdapterError, count_trainable
 
 
 def make(randomised=True, dtype=torch.float32):

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from adapters import AdapterError, Plan, make_plan
+from moca.adapters import AdapterError, Plan, make_plan
 
 
 @pytest.mark.parametrize(

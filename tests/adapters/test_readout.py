@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from adapters import AdapterError, adapters_off, count_trainable, load_adapters, read_record, save_adapters
-from adapters.towers import READOUT_SCALE, READOUT_START
+from moca.adapters import AdapterError, adapters_off, count_trainable, load_adapters, read_record, save_adapters
+from moca.adapters.towers import READOUT_SCALE, READOUT_START
 
 ENCODER = "1a2b3c4d00000000"
 

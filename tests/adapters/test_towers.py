@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from adapters import AdapterError, adapters_off, count_trainable
+from moca.adapters import AdapterError, adapters_off, count_trainable
 
 PLANS = [("last", 1), ("last", 2), ("first", 2), ("interleaved", 3), ("last", 5)]
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from baselines.loading import Card
+from moca.baselines.loading import Card
+from moca.core.step import Step
 from moca.foundation.roles import Boxes, Masks
-from moca.media import Step
 
 
 class FakeObjects:

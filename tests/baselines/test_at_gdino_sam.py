@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from baselines.at_gdino_sam import AtGdinoSam, AtGdinoSamConfig, padded, phrases_of
+from moca.baselines.at_gdino_sam import AtGdinoSam, AtGdinoSamConfig, padded, phrases_of
 from moca.errors import InputError
 from moca.foundation.roles import Boxes
 

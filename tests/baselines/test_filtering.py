@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from baselines.filtering import MEAN_COLOUR, SoundFilter, cut_boxes, cut_masks
-from moca.foundation.imagebind import ImageBindConfig, random_imagebind
+from moca.baselines.filtering import MEAN_COLOUR, SoundFilter, cut_boxes, cut_masks
+from moca.foundation.imagebind.config import ImageBindConfig
+from moca.foundation.imagebind.model import random_imagebind
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import LogMelConfig, log_mel
 
@@ -46,7 +47,7 @@ def test_batches_change_nothing_and_no_crops_give_none(encoder, picture, make_st
     crops = [picture[i : i + 9] for i in range(7)]
     (sound,) = SoundFilter(encoder).hear([make_step()])
     whole = SoundFilter(encoder).cosines(crops, sound)
-    monkeypatch.setattr("baselines.filtering.BATCH_CROPS", 2)
+    monkeypatch.setattr("moca.baselines.filtering.BATCH_CROPS", 2)
     np.testing.assert_allclose(SoundFilter(encoder).cosines(crops, sound), whole, atol=1e-6)
     assert SoundFilter(encoder).cosines([], sound).shape == (0,)
 

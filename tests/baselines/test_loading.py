@@ -5,10 +5,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from baselines.at_gdino_sam import AtGdinoSam
-from baselines.loading import MINI_SETTINGS, mini_settings
-from baselines.owod_bind import OwodBind
-from baselines.sam_bind import SamBind
+from moca.baselines.at_gdino_sam import AtGdinoSam
+from moca.baselines.loading import MINI_SETTINGS, mini_settings
+from moca.baselines.owod_bind import OwodBind
+from moca.baselines.sam_bind import SamBind
 from moca.errors import InputError
 from moca.stage import sample_frame
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from baselines.owod_bind import OwodBind, OwodBindConfig
+from moca.baselines.owod_bind import OwodBind, OwodBindConfig
 from moca.errors import InputError
 
 BRIGHT, GREY = (20, 20, 80, 90), (120, 120, 200, 210)

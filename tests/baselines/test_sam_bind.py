@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from baselines.sam_bind import SamBind, SamBindConfig
+from moca.baselines.sam_bind import SamBind, SamBindConfig
 from moca.errors import InputError
 
 MARKS = [(30, 30, 82, 82, 230), (144, 144, 192, 192, 160)]

@@ -5,7 +5,7 @@ from itertools import count, islice
 import numpy as np
 import pytest
 
-from baselines.training_free import Regions, TrainingFree, TrainingFreeConfig, as_result
+from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig, as_result
 from moca.errors import InputError
 
 

@@ -12,9 +12,9 @@ from benchmarks.proposals import __main__ as study
 from benchmarks.proposals import world
 from benchmarks.proposals.tables import COARSE, read
 from benchmarks.proposals.world import KINDS, kept_proposals
+from moca.core.step import StepResult
 from moca.foundation.roles import Masks
-from moca.proposals import ProposalConfig
-from moca.results import StepResult
+from moca.segmentation.config import ProposalConfig
 from recipes.stage_pairs import Pairs
 
 SIDE, COUNT = 16, 20

@@ -18,7 +18,7 @@ from benchmarks.proposals.tables import (
     write_page,
 )
 from benchmarks.proposals.world import KINDS
-from moca.proposals import MATCH, RULES
+from moca.segmentation.config import MATCH, RULES
 
 
 def fabricated(model, offset, sources=("boxes", "grid")):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from adapters import fingerprint
-from moca.foundation.checkpoints import save_imagebind
-from moca.foundation.imagebind import ImageBindConfig, random_imagebind
-from moca.foundation.zoo import Pipeline, frozen_towers
-from moca.media import Step
+from moca.adapters import fingerprint
+from moca.core.step import Step
+from moca.foundation.imagebind.config import ImageBindConfig
+from moca.foundation.imagebind.model import random_imagebind
+from moca.foundation.imagebind.storage import save_imagebind
 from moca.media.logmel import LogMelConfig
-from moca.segmenting import SegmentConfig
+from moca.pipeline.loading import Pipeline, frozen_towers
+from moca.segmentation.config import SegmentConfig
 
 
 def tiny_config() -> ImageBindConfig:
@@ -89,7 +90,7 @@ def model(tmp_path, pipeline) -> Path:
 @pytest.fixture
 def here(monkeypatch, capsys):
     """Run the installed command's entry point in this process; returns (exit code, stdout, stderr)."""
-    from moca.cli import main
+    from moca.cli.app import main
 
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main replaces it
 

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 
 from moca import methods
+from moca.core.step import Segment
 from moca.errors import InputError
 from moca.media import probe, write_video
 from moca.methods import GROUP, load_method, method_names
-from moca.outputs import OutputConfig, segment_file
-from moca.proposals import ProposalConfig
-from moca.records import described
-from moca.results import Segment
-from moca.segmenter import Segmenter, result_of
+from moca.output.config import OutputConfig
+from moca.output.segment_file import segment_file
+from moca.output.segments_json import described
+from moca.segmentation.config import ProposalConfig
+from moca.segmentation.gate import result_of
+from moca.segmenter import Segmenter
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-from adapters import AdaptedTowers, adapters_off
+from moca.adapters import AdaptedTowers, adapters_off
+from moca.core.maps import resize_maps
 from moca.foundation.roles import Boxes, Masks
-from moca.proposals import ProposalConfig, Proposer
+from moca.segmentation.config import ProposalConfig, SegmentConfig
+from moca.segmentation.gate import support
+from moca.segmentation.proposals import Proposer
 from moca.segmenter import Segmenter
-from moca.segmenting import SegmentConfig, resize_maps, support
 
 
 def test_every_step_gets_a_result_in_order_whatever_the_batch(pipeline, make_step):
@@ -270,7 +272,7 @@ def test_by_agreement_masks_are_snapped_only_where_they_become_the_result(propos
         snapped.append(1)
         return np.roll(mask, 1, axis=0)
 
-    monkeypatch.setattr("moca.segmenting.snap_to_edges", snap)
+    monkeypatch.setattr("moca.segmentation.coarse.snap_to_edges", snap)
     block, steps = np.zeros((24, 40), bool), [make_step(index) for index in range(3)]
     block[3:20, 5:30] = True
     found, _ = proposing(block, rule="agreement", match=0.5)

@@ -4,10 +4,9 @@ import sys
 import numpy as np
 import pytest
 
-from baselines.owod_bind import OwodBind, OwodBindConfig
+from moca.baselines.owod_bind import OwodBind, OwodBindConfig
+from moca.core.step import Segment, Step, StepResult
 from moca.errors import InputError
-from moca.media import Step
-from moca.results import Segment, StepResult
 from recipes import calibrate_baselines
 from recipes.calibrate_baselines import best_of, mean_iou, try_all
 

@@ -10,7 +10,7 @@ from torch import nn
 from transformers.models.grounding_dino.modeling_grounding_dino import SPECIAL_TOKENS
 
 import moca.stage
-from moca.foundation.wordpieces import check_tokenizer
+from moca.foundation.grounding_dino.prompts import check_tokenizer
 from moca.stage import CLASSES, sample_frame
 from recipes import stage_scenes
 from recipes.stage_pairs import FULL_SCALE, tasks_of

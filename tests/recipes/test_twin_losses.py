@@ -23,10 +23,10 @@ from transformers import (
     SwinConfig,
 )
 
-from moca.foundation.grounding import load_grounding
-from moca.foundation.objects import load_objects
-from moca.foundation.sam import load_sam
-from moca.foundation.tagger import load_tagger
+from moca.foundation.ast_tagger import load_tagger
+from moca.foundation.grounding_dino.detector import load_grounding
+from moca.foundation.owlv2 import load_objects
+from moca.foundation.sam.sam import load_sam
 from moca.stage import CLASSES
 from recipes import train_mini_grounding, train_mini_objects, train_mini_sam, train_mini_tagger, twins
 from recipes.stage_scenes import draw_scenes, scenes_config

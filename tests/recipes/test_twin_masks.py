@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from moca.foundation.sam_masks import pixels_of as pixels_as_used
+from moca.foundation.sam.prompted import pixels_of as pixels_as_used
 from moca.stage import CLASSES
 from recipes import train_mini_sam
 from recipes.stage_scenes import at_size, boxes_of, draw_scenes, scenes_config

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from moca.media.video import Step
-from moca.results import StepResult
+from moca.core.step import Step, StepResult
 
 SIZE = (4, 6)
 RATE_HZ = 100

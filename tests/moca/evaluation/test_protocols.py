@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
+from moca.core.step import Segment
 from moca.errors import InputError
 from moca.evaluation import Localisation, Semantic, evaluate, muted
-from moca.evaluation.localisation import UNCLIPPED
+from moca.evaluation.protocols.localisation import UNCLIPPED
 from moca.metrics.localisation import box_map, resize_heat, score_map
 from moca.metrics.semantic import pad_frames, score_labels
-from moca.results import Segment
-from moca.segmenting import SegmentConfig, heat_map
+from moca.segmentation.coarse import heat_map
+from moca.segmentation.config import SegmentConfig
 
 NAMES = ("background", "bell", "drum")
 

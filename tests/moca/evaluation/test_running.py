@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
+from moca.core.step import StepResult
 from moca.errors import InputError
 from moca.evaluation import Segmentation, evaluate
 from moca.metrics import AVSBenchScores
-from moca.results import StepResult
 
 
 def same(one, two):

@@ -7,7 +7,7 @@ import pytest
 
 from moca.errors import InputError
 from moca.evaluation import Localisation, Segmentation, Semantic, intervals
-from moca.evaluation.drawing import ratio, times_drawn
+from moca.evaluation.protocols.resampling import ratio, times_drawn
 from moca.evaluation.statistics import paired
 
 
@@ -77,7 +77,7 @@ def test_intervals_are_the_percentiles_of_the_resampled_metrics(measured):
 def test_draws_in_parts_are_the_same_draws(video_sums, monkeypatch):
     whole = intervals(Segmentation(), video_sums(7), samples=50)
     monkeypatch.setattr("moca.evaluation.statistics._DRAWN", 20)
-    monkeypatch.setattr("moca.evaluation.segmentation._CHUNK", 1)
+    monkeypatch.setattr("moca.evaluation.protocols.segmentation._CHUNK", 1)
     parts = intervals(Segmentation(), video_sums(7), samples=50)
     assert parts.keys() == whole.keys()
     assert all(parts[name] == pytest.approx(whole[name]) for name in whole)

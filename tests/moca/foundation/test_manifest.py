@@ -5,14 +5,7 @@ import json
 import pytest
 
 from moca.errors import InputError
-from moca.foundation.manifest import (
-    RECORD_FILE,
-    bundled_weights,
-    find_entry,
-    local_source,
-    read_manifest,
-    weights_home,
-)
+from moca.foundation.manifest import RECORD_FILE, bundled_weights, find_entry, local_source, read_manifest, weights_home
 
 SHA = "0" * 64
 FILE = f"""

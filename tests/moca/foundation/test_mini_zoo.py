@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from moca.foundation.grounding import load_grounding
+from moca.foundation.ast_tagger import load_tagger
+from moca.foundation.grounding_dino.detector import load_grounding
 from moca.foundation.manifest import bundled_weights
-from moca.foundation.objects import load_objects
-from moca.foundation.sam import load_sam
-from moca.foundation.tagger import load_tagger
+from moca.foundation.owlv2 import load_objects
+from moca.foundation.sam.sam import load_sam
 from moca.stage import CLASSES, SAMPLE_RATE_HZ, sample_frame
 
 SCENES = 6

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from moca.core.step import StepResult
 from moca.evaluation import ClipScore, EvaluationResult, Segmentation
 from moca.metrics.accumulators import VideoScores
 from moca.reproduce.figures import Measured
-from moca.results import StepResult
 
 
 def one_result(ious, control_ious=None, licence="Apache-2.0") -> EvaluationResult:

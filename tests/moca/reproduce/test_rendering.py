@@ -10,7 +10,7 @@ from PIL import Image
 
 from moca.errors import InputError
 from moca.evaluation import ClipScore, EvaluationResult
-from moca.evaluation.localisation import Localisation
+from moca.evaluation.protocols.localisation import Localisation
 from moca.metrics.localisation import score_map
 from moca.reproduce import TABLES
 from moca.reproduce.figures import Measured

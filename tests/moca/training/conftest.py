@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from adapters import AdaAVConfig, AdaptedTowers, make_plan
+from moca.adapters import AdaAVConfig, AdaptedTowers, make_plan
+from moca.corpus.corpus import Corpus, corpus_from_arrays
 from moca.stage import sample_frame
-from moca.training.corpus import Corpus, corpus_from_arrays
 
 VIDEOS, STEPS = 14, 2
 SILENT = (4, 5, 11)  # both rows of one video, one row of another

@@ -13,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from adapters import AdaptedTowers, fingerprint, make_plan, save_adapters
-from moca.foundation.imagebind import ImageBindConfig, random_imagebind
+from moca.adapters import AdaptedTowers, fingerprint, make_plan, save_adapters
+from moca.corpus.corpus import corpus_from_arrays
+from moca.foundation.imagebind.config import ImageBindConfig
+from moca.foundation.imagebind.model import random_imagebind
 from moca.media.logmel import LogMelConfig
 from moca.mining import MiningConfig
 from moca.training.config import LabelConfig, TrainConfig
-from moca.training.corpus import corpus_from_arrays
 from moca.training.loop import make_accelerator, train
-from moca.training.objective import Objective
+from moca.training.losses.objective import Objective
 
 STEPS = 30
 CONFIG = TrainConfig(

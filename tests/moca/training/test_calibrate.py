@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from moca.corpus.corpus import corpus_from_arrays
 from moca.errors import InputError
+from moca.segmentation.config import SegmentConfig
+from moca.segmentation.gate import support
 from moca.segmenter import Segmenter
-from moca.segmenting import SegmentConfig, support
 from moca.training.calibrate import HEAT_PERCENTILES, calibrate, joint_gates, steps_of
-from moca.training.corpus import corpus_from_arrays
 from moca.training.frozen import sounding_rows
 
 CALIBRATED = ("gate", "gate_frozen", "heat_low", "heat_high")

@@ -8,14 +8,7 @@ import torch
 
 from moca.errors import InputError
 from moca.mining import MiningConfig
-from moca.training.checkpoints import (
-    Checkpoint,
-    Origin,
-    checkpoint_files,
-    read_newest,
-    remove_strays,
-    write_checkpoint,
-)
+from moca.training.checkpoints import Checkpoint, Origin, checkpoint_files, read_newest, remove_strays, write_checkpoint
 from moca.training.config import TrainConfig
 
 ANEW = "start anew with --overwrite, or in another folder."

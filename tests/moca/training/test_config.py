@@ -7,10 +7,10 @@ from typing import get_args
 import pytest
 
 from moca.errors import InputError
-from moca.foundation.imagebind_config import Reading
-from moca.matching import MatchingConfig
+from moca.foundation.imagebind.config import Reading
 from moca.mining import MiningConfig
 from moca.training.config import CONFIG_FORMAT, PRESETS, LabelConfig, TrainConfig, preset
+from moca.training.losses.pixel_matching import MatchingConfig
 
 NESTED = TrainConfig(
     steps=7,

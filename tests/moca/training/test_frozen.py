@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from moca.corpus.corpus import corpus_from_arrays
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
-from moca.segmenting import level_dbfs
+from moca.segmentation.gate import level_dbfs
 from moca.training import frozen
-from moca.training.corpus import corpus_from_arrays
 from moca.training.frozen import FrozenReader, sounding_rows
 
 

@@ -2,8 +2,8 @@ from dataclasses import asdict
 
 import pytest
 
+from moca.core.settings import changed, setting_names
 from moca.errors import InputError
-from moca.settings import changed, setting_names
 from moca.training.config import TrainConfig, preset
 
 

@@ -1,0 +1,168 @@
+"""What is installed, which weights are here, which device, and what results may be used for."""
+
+from __future__ import annotations
+
+import math
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from safetensors import SafetensorError, safe_open
+
+from moca.cli.wording import bytes_text, short_licence, size_text
+from moca.core.installed import EXTRAS, packages, version_of
+from moca.foundation.manifest import bundled_weights, find_entry, read_manifest, weights_home
+from moca.pipeline.card import HUGE_MASKS, HUGE_OBJECTS
+from moca.version import __version__
+
+MINI_ROLES = {
+    "imagebind": "image and audio towers",
+    "dino": "picture features",
+    "sam": "masks",
+    "objects": "boxes of objects",
+    "grounding": "boxes of words",
+    "tagger": "sound tags",
+}
+MINI_LICENCE = "Apache-2.0"
+PIPELINES = {
+    "mini": tuple(f"mini/{name}" for name in MINI_ROLES),
+    "huge": ("imagebind-huge", HUGE_MASKS, HUGE_OBJECTS, "dino-vits8", "grounding-dino-base", "ast"),
+}
+"""Models of each pipeline; the first alone is enough to segment, the others mine neighbours and propose masks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelState:
+    """One model: its name, role and licence; size: for people; needs: bytes of memory, None where unknown."""
+
+    name: str
+    role: str
+    here: bool
+    size: str
+    licence: str
+    needs: int | None
+
+
+def models() -> list[ModelState]:
+    """Every model: the bundled ones, then those of the manifest."""
+    return [_bundled(name, role) for name, role in MINI_ROLES.items()] + [_fetched(name) for name in read_manifest()]
+
+
+def _bundled(name: str, role: str) -> ModelState:
+    path = bundled_weights() / "mini" / name / "model.safetensors"
+    here = path.is_file()
+    return ModelState(
+        name=f"mini/{name}",
+        role=role,
+        here=here,
+        size=bytes_text(path.stat().st_size) if here else "?",
+        licence=MINI_LICENCE,
+        needs=_float32_bytes(path) if here else None,
+    )
+
+
+def _fetched(name: str) -> ModelState:
+    entry = find_entry(name)
+    return ModelState(
+        name=name,
+        role=entry.role,
+        here=entry.is_here,
+        size=size_text(entry),
+        licence=short_licence(entry),
+        needs=4 * entry.parameters if entry.parameters else entry.size,
+    )
+
+
+def _float32_bytes(path: Path) -> int | None:
+    """Four bytes for each number of a safetensors file, however it stores them; None for a damaged file."""
+    try:
+        with safe_open(path, "pt") as file:
+            return 4 * sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    except SafetensorError:
+        return None
+
+
+def device_line() -> str:
+    """The device `--device auto` takes, with its memory."""
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return f"cuda: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+    return f"cpu: {torch.get_num_threads()} threads, {_memory_gib()} GiB of memory"
+
+
+def _memory_gib() -> str:
+    try:
+        with open("/proc/meminfo") as stream:
+            return f"{int(stream.readline().split()[1]) / 2**20:.0f}"
+    except OSError:
+        return "an unknown number of"
+
+
+def pipeline_lines() -> list[str]:
+    """What each pipeline consists of, lacks and needs, and what its results may be used for."""
+    states = {state.name: state for state in models()}
+    lines = []
+    for pipeline, names in PIPELINES.items():
+        parts = [states[name] for name in names]
+        absent = [part.name for part in parts if not part.here]
+        known = [part.needs for part in parts if part.needs is not None]
+        least = "" if len(known) == len(parts) else "at least "
+        lines += [
+            f"{pipeline}: {', '.join(names)}",
+            f"  not here: {', '.join(absent) or 'nothing'}",
+            f"  weights in memory, all models at once: {least}{bytes_text(sum(known))} in float32, half in bfloat16",
+            f"  its results: {strictest_licence(pipeline)}",
+        ]
+    return lines
+
+
+def strictest_licence(pipeline: str) -> str:
+    """What the results of a pipeline may be used for: the licence that allows least, and whose it is."""
+    if pipeline == "mini":
+        return f"{MINI_LICENCE}; knows only Soundstage's classes"
+    entries = [find_entry(name) for name in PIPELINES[pipeline]]
+    strict = [f"{entry.licence} ({entry.name})" for entry in entries if not entry.commercial]
+    return "; ".join(strict) or ", ".join(sorted({entry.licence for entry in entries}))
+
+
+def report(console: Console) -> bool:
+    """Print everything; returns whether `moca segment` can run with the bundled model."""
+    installed = packages()
+    missing = [name for name, version in installed.items() if version is None]
+    console.print(f"moca-avs {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    console.print(f"device: {device_line()}")
+    console.print("packages: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in installed.items()))
+    extras = ", ".join(f"{extra} {'yes' if version_of(name) else 'no'}" for extra, name in EXTRAS.items())
+    console.print(f"extras: {extras}")
+    states = models()
+    console.print(_table(states))
+    console.print("\nPipelines (to segment, the first model of one is enough)")
+    for line in pipeline_lines():
+        console.print(line, markup=False)
+    free = shutil.disk_usage(_existing(weights_home())).free / 1e9
+    console.print(f"\nfetched weights live in {weights_home()} ({free:.0f} GB free; move it with MOCA_WEIGHTS)")
+    ready = not missing and states[0].here
+    console.print(
+        "ready: moca segment runs with --model mini" if ready else f"not ready: missing {missing or 'mini weights'}"
+    )
+    return ready
+
+
+def _table(states: list[ModelState]) -> Table:
+    table = Table(title="\nModels (fetch those that are not here with moca weights fetch NAME)", title_justify="left")
+    table.box, table.pad_edge = None, False
+    for heading in ("model", "role", "here", "size", "licence"):
+        table.add_column(heading, justify="right" if heading == "size" else "left")
+    for state in states:
+        table.add_row(state.name, state.role, "here" if state.here else "not here", state.size, state.licence)
+    return table
+
+
+def _existing(path: Path) -> Path:
+    while not path.exists():
+        path = path.parent
+    return path

@@ -1,0 +1,1 @@
+"""What every part rests on: steps and results, settings, progress, whole files, maps."""

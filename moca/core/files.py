@@ -1,0 +1,62 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """A temporary name beside target, renamed to target on success, removed on any failure or interrupt.
+
+    The folder of target is made where it is not there.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    try:
+        yield temporary
+        temporary.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+@contextmanager
+def written_together(*targets: Path) -> Iterator[tuple[Path, ...]]:
+    """Temporary names for several files; all are complete before the first of them, in their order, is renamed."""
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(written_whole(target)) for target in reversed(targets))[::-1]
+
+
+def write_bytes_whole(target: Path, content: bytes) -> None:
+    """Write bytes; the folder is made where it is not there."""
+    with written_whole(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text_whole(target: Path, text: str) -> None:
+    """Write UTF-8 text as it is, line ends included; the folder is made where it is not there."""
+    with written_whole(target) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json_whole(target: Path, value: Any, *, indent: int | None = 1) -> None:
+    """Write JSON, ended by a line break; a number that is not finite raises ValueError before anything is written."""
+    write_text_whole(target, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def write_csv_whole(target: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Write a table with a line of titles, lines ended by a line feed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    write_text_whole(target, text.getvalue())

@@ -1,0 +1,1 @@
+"""Training data: videos decoded once, to arrays on disk."""

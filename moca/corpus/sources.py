@@ -1,0 +1,263 @@
+"""What training reads: videos in a folder, VGGSound's clips or AVSBench's, each as rows of frame and sound."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from moca.core.frames import resized
+from moca.core.step import Step
+from moca.data.audio import SAMPLE_RATE_HZ
+from moca.data.avsbench import FRAMES, SUBSETS, AVSClip, read_avsbench
+from moca.data.vggsound import read_vggsound
+from moca.errors import InputError
+from moca.media import CutOffWarning, probe, read_steps
+
+FULL_SCALE = 32767
+"""The int16 that stands for 1.0; sound is kept in -32767..32767."""
+_ACCEPTED = "give a folder of videos, AVSBench's folder, or VGGSound's csv with --clips"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingConfig:
+    """How a video becomes rows.
+
+    image_size: side of the square frames in pixels, 16 to 2048; a frame is stretched to it. sample_rate_hz: of
+    the mono sound, 1000 to 384,000. step_s: length of the sound of a row, and distance of two steps, 0.05 to
+    60 s. steps_per_video: most rows of one video, at least 1, spread evenly over its length.
+    """
+
+    image_size: int
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    step_s: float = 1.0
+    steps_per_video: int = 10
+
+    def __post_init__(self) -> None:
+        for name, low, high, unit in (("image_size", 16, 2048, "pixels"), ("sample_rate_hz", 1000, 384_000, "Hz")):
+            if not _is_whole(value := getattr(self, name)) or not low <= value <= high:
+                raise InputError(f"{name} must be a whole number from {low} to {high} {unit}, got {value!r}.")
+        if not 0.05 <= self.step_s <= 60:
+            raise InputError(f"step_s must be from 0.05 to 60 seconds, got {self.step_s:g}; the paper uses 1.")
+        if not _is_whole(self.steps_per_video) or self.steps_per_video < 1:
+            raise InputError(f"steps_per_video must be a whole number of at least 1, got {self.steps_per_video!r}.")
+
+    @property
+    def samples(self) -> int:
+        """Samples of sound in a row."""
+        return round(self.step_s * self.sample_rate_hz)
+
+
+class Rows(NamedTuple):
+    """frames (n, S, S, 3) uint8 RGB; waves (n, samples) int16, zeros where there is no sound; times_s (n,) float64."""
+
+    frames: np.ndarray
+    waves: np.ndarray
+    times_s: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """One video to learn from. name: different for every source of a corpus, the same on every machine."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+
+    @abstractmethod
+    def steps(self, reading: ReadingConfig) -> Iterator[Step]:
+        """The steps in order; InputError where a file cannot be used."""
+
+    @abstractmethod
+    def expected_steps(self, reading: ReadingConfig) -> int:
+        """How many steps the headers promise; a guess that saves a second reading, not relied upon."""
+
+    def check(self, reading: ReadingConfig) -> None:
+        """Raise InputError for settings this kind of source cannot be read with."""
+        return
+
+    def stamp(self) -> str | None:
+        """Hex digest that changes when a file changes its size or time; None where one is not there."""
+        digest = hashlib.sha256()
+        try:
+            for path in self.files:
+                stat = path.stat()
+                digest.update(f"{stat.st_size}|{stat.st_mtime_ns};".encode())
+        except OSError:
+            return None
+        return digest.hexdigest()[:16]
+
+    def read(self, reading: ReadingConfig) -> Rows:
+        """At most `steps_per_video` steps, evenly spread, holding no more than these in memory.
+
+        A last step shorter than half a step is left out, unless it is the only one; the sound of a short step
+        is filled up with zeros. Raises InputError for a file that cannot be used, also one that is cut off.
+        """
+        most = reading.steps_per_video
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", CutOffWarning)
+            try:
+                kept, count = self._kept(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
+                wanted = evenly_spread(count, most)
+                if not wanted <= kept.keys():  # the headers promised another length
+                    kept, _ = self._kept(reading, wanted)
+            except CutOffWarning as warning:
+                raise InputError(f"{str(warning).removesuffix('.')}: mend or replace it.") from None
+        steps = [kept[index] for index in sorted(wanted)]
+        return Rows(
+            frames=np.stack([frame for frame, _, _ in steps]),
+            waves=np.stack([wave for _, wave, _ in steps]),
+            times_s=np.array([time_s for _, _, time_s in steps], np.float64),
+        )
+
+    def _kept(self, reading: ReadingConfig, wanted: set[int]) -> tuple[dict[int, tuple], int]:
+        """(frame, wave, time in s) of the wanted steps by index, and how many steps there are in all."""
+        kept, count = {}, 0
+        for step in self.steps(reading):
+            if step.index and step.end_s - step.start_s < reading.step_s / 2:
+                continue
+            count += 1
+            if step.index in wanted:
+                kept[step.index] = (
+                    square(step.frame, reading.image_size),
+                    to_int16(step.audio, reading.samples),
+                    step.frame_s,
+                )
+        return kept, count
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoSource(Source):
+    """A video file."""
+
+    path: Path
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (self.path,)
+
+    def steps(self, reading: ReadingConfig) -> Iterator[Step]:
+        return read_steps(self.path, steps_per_s=1 / reading.step_s, sample_rate_hz=reading.sample_rate_hz)
+
+    def expected_steps(self, reading: ReadingConfig) -> int:
+        return max(1, int((probe(self.path).duration_s or 0.0) / reading.step_s + 0.5))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AVSBenchSource(Source):
+    """A clip of AVSBench: five frames, a second apart, and their sound. Its masks are not read."""
+
+    clip: AVSClip
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (*self.clip.frames, self.clip.audio)
+
+    def steps(self, reading: ReadingConfig) -> Iterator[Step]:
+        return self.clip.steps()
+
+    def expected_steps(self, reading: ReadingConfig) -> int:
+        return FRAMES
+
+    def check(self, reading: ReadingConfig) -> None:
+        if (reading.step_s, reading.sample_rate_hz) != (1.0, SAMPLE_RATE_HZ):
+            raise InputError(
+                f"AVSBench has a frame per second and sound at {SAMPLE_RATE_HZ} Hz, got step_s {reading.step_s:g} and "
+                f"sample_rate_hz {reading.sample_rate_hz}; leave both out."
+            )
+
+
+def find_clips(path: str | Path, *, clips: str | Path | None = None, split: str = "train") -> list[Source]:
+    """The videos to train on, in a fixed order.
+
+    path: a folder in AVSBench's layout, as `moca stage` writes it (S4, MS3 or both; one of them where path is
+    its own folder), VGGSound's csv, with `clips` the folder of its clips, or else a folder of videos at any
+    depth. split: which part of AVSBench or VGGSound; a folder of videos has none. Clips that VGGSound lists
+    and the folder lacks are told in one UserWarning. Labels and masks are not part of a source.
+
+    Raises InputError, in one line, where nothing can be used.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; {_ACCEPTED}.")
+    if path.is_file():
+        return _vggsound(path, clips, split)
+    if clips is not None:
+        raise InputError(f"--clips goes with VGGSound's csv, {path} is a folder; leave --clips out or give the csv.")
+    subsets = [name for name in SUBSETS if _holds_subset(path, name)]
+    if subsets:
+        return [
+            AVSBenchSource(name=f"{subset}/{clip.name}", clip=clip)
+            for subset in subsets
+            for clip in read_avsbench(path, subset, split)
+        ]
+    from moca.media.collecting import (
+        collect_videos,  # imported late: it brings the models, which no reading process needs
+    )
+
+    return [VideoSource(name=video.relative_to(path).as_posix(), path=video) for video in collect_videos([path])]
+
+
+def _vggsound(table: Path, clips: str | Path | None, split: str) -> list[Source]:
+    if table.suffix.lower() != ".csv":
+        raise InputError(f"{table} is a file and no csv; {_ACCEPTED}.")
+    if clips is None:
+        raise InputError(f"{table} needs the folder that holds its clips; name it with --clips.")
+    found = read_vggsound(table, clips, split)
+    if found.missing:
+        listed = len(found.clips) + len(found.missing)
+        first = ", ".join(found.missing[:3]) + (", ..." if len(found.missing) > 3 else "")
+        warnings.warn(
+            f"{table.name} lists {listed} {split} clips, {len(found.missing)} of them are not in {clips} and are left "
+            f"out: {first}",
+            stacklevel=3,
+        )
+    return [VideoSource(name=clip.name, path=clip.path) for clip in found.clips]
+
+
+def _holds_subset(root: Path, subset: str) -> bool:
+    """Whether root is one of the folders that `read_avsbench` takes for this subset."""
+    layout = SUBSETS[subset]
+    folders = [root, root / layout.folder, *([root.parent] if root.name == layout.data else [])]
+    return any((folder / layout.csv).is_file() for folder in folders)
+
+
+def evenly_spread(count: int, most: int) -> set[int]:
+    """At most `most` of the indices 0 to count - 1: the middles of as many equal stretches; all where they fit.
+
+    >>> sorted(evenly_spread(10, 3))
+    [1, 5, 8]
+    """
+    if count <= most:
+        return set(range(count))
+    return {(2 * place + 1) * count // (2 * most) for place in range(most)}
+
+
+def square(frame: np.ndarray, size: int) -> np.ndarray:
+    """A frame (H, W, 3) uint8 stretched to (size, size, 3) as `preprocess_frames` with fit "stretch" does it.
+
+    So a stored frame gives the encoder the very pixels that the video's own frame would.
+    """
+    return resized(frame, size, size)
+
+
+def to_int16(audio: np.ndarray | None, samples: int) -> np.ndarray:
+    """Sound (n,) float in [-1, 1] as (samples,) int16: cut or filled up with zeros; all zeros for None."""
+    wave = np.zeros(samples, np.int16)
+    if audio is not None:
+        heard = np.clip(np.nan_to_num(audio[:samples]), -1, 1)
+        wave[: len(heard)] = np.round(heard * FULL_SCALE)
+    return wave
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

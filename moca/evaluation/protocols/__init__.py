@@ -1,0 +1,1 @@
+"""What is measured on a data set, a file for each way to measure."""

@@ -1,0 +1,1 @@
+"""Grounding DINO: boxes of what some words name."""

@@ -1,0 +1,1 @@
+"""ImageBind's image and audio towers."""

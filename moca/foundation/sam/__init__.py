@@ -1,0 +1,1 @@
+"""Segment Anything: SAM, SAM-HQ and SAM 2."""

@@ -1,0 +1,100 @@
+"""Masks of everything in a frame: SAM asked at every point of a grid, and what survives its own judgement.
+
+The defaults are those of Segment Anything's automatic mask generator, on the whole frame (its crops are off by default,
+too). Source: Kirillov et al., Segment Anything, ICCV 2023, appendix B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from moca.core.maps import mask_boxes
+from moca.errors import InputError
+from moca.foundation.boxes import nms
+from moca.foundation.roles import MaskPredictor, Masks
+from moca.foundation.sam.prompted import STABILITY_OFFSET
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridConfig:
+    """How a frame is asked, and which masks are kept."""
+
+    points_per_side: int = 32
+    """Points along either side of the frame."""
+    points_per_batch: int = 64
+    """Points asked at a time; it changes memory, not results."""
+    pred_iou: float = 0.88
+    """Masks must have a higher predicted IoU; 0 keeps all."""
+    stability: float = 0.95
+    """Masks must be at least as stable."""
+    stability_offset: float = STABILITY_OFFSET
+    """How far up and down the threshold on logits is moved to measure stability."""
+    nms_iou: float = 0.7
+    """Of two masks whose boxes overlap more, the one with the higher predicted IoU is kept."""
+    min_area: int = 0
+    """Masks of fewer pixels are dropped, empty ones always."""
+
+    def __post_init__(self):
+        for field in fields(self):
+            value, whole = getattr(self, field.name), field.type == "int"
+            kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                kind = "a whole number" if whole else "a number"
+                raise InputError(f"{field.name} must be {kind}, got {value!r}; correct it.")
+        for name in ("points_per_side", "points_per_batch"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}; raise it.")
+        for name in ("stability_offset", "min_area"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"{name} must be finite and at least 0, got {getattr(self, name)}; correct it.")
+        for name in ("pred_iou", "stability", "nms_iou"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be between 0 and 1, got {getattr(self, name)}; correct it.")
+
+
+def masks_from_grid(
+    predictor: MaskPredictor, encoded: Any, size: tuple[int, int], config: GridConfig | None = None
+) -> Masks:
+    """The masks of a frame that SAM is sure of, none twice, best predicted IoU first.
+
+    encoded: the frame, as `predictor.encode` returned it. size: (H, W) of the frame. Each batch of points is filtered
+    before the next is asked, and what is kept meanwhile takes one bit a pixel. Nothing kept gives empty Masks.
+    """
+    config = config or GridConfig()
+    height, width = size
+    points = grid_points(config.points_per_side, size)
+    # Any predictor measures stability as the original does; only another offset has to be asked for.
+    asked = {} if config.stability_offset == STABILITY_OFFSET else {"stability_offset": config.stability_offset}
+    kept, boxes, scores, stability = [], [], [], []
+    for start in range(0, len(points), config.points_per_batch):
+        found = predictor.from_points(encoded, points[start : start + config.points_per_batch], **asked)
+        good = _good(found, config)
+        masks = found.masks[good]
+        kept.append(np.packbits(masks.reshape(len(masks), height * width), axis=1))
+        boxes.append(mask_boxes(masks))
+        scores.append(found.scores[good])
+        stability.append(found.stability[good])
+    scores, stability = np.concatenate(scores), np.concatenate(stability)
+    best = np.asarray(nms(np.concatenate(boxes), scores, config.nms_iou), np.int64)
+    bits = np.unpackbits(np.concatenate(kept)[best], axis=1, count=height * width)
+    return Masks(
+        masks=bits.reshape(len(best), height, width).astype(bool), scores=scores[best], stability=stability[best]
+    )
+
+
+def grid_points(per_side: int, size: tuple[int, int]) -> np.ndarray:
+    """Centres of per_side x per_side equal cells of a frame of (H, W): (N, 2) x and y float32, row by row."""
+    height, width = size
+    centres = (np.arange(per_side) + 0.5) / per_side
+    x, y = np.meshgrid(centres * width, centres * height)
+    return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+
+
+def _good(found: Masks, config: GridConfig) -> np.ndarray:
+    """Which masks pass, (N,) bool."""
+    area = found.masks.sum((1, 2))
+    good = (area >= max(config.min_area, 1)) & (found.stability >= config.stability)
+    return good & (found.scores > config.pred_iou) if config.pred_iou > 0 else good

@@ -1,0 +1,114 @@
+"""The clips that an evaluation's report shows: which ones, and their pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from moca.core.files import written_whole
+from moca.errors import InputError
+from moca.evaluation.cache import ClipCache
+from moca.evaluation.protocols.protocol import decided_heat
+from moca.reports.painting import Colour, paint_heat, paint_mask
+from moca.reports.pictures import jpeg, small_mask
+
+if TYPE_CHECKING:
+    from moca.core.method import Method
+    from moca.core.step import StepResult
+    from moca.evaluation import Clip, EvaluationProtocol, EvaluationResult
+
+TRUTH_COLOUR: Colour = (60, 220, 120)
+CELL_PX = 128  # height of one picture
+FRAMES = 5  # most frames shown of a clip
+_JPEG_QUALITY = 80
+
+
+def chosen_clips(result: EvaluationResult, count: int, *, worst_first: bool = False) -> list[int]:
+    """Places of the clips to show, sorted by the protocol's metric of a clip; those without it come last.
+
+    Best first, and where there are more than count, evenly spaced from the best to the worst; worst_first: the count
+    worst ones.
+    """
+    if count < 0:
+        raise InputError(f"the gallery must show at least 0 clips, got {count}; 0 leaves it out.")
+    metric = result.measured_by.clip_main
+    lower = result.measured_by.column(metric).better == "lower"
+    sign = 1 if lower == (not worst_first) else -1
+
+    def rank(place: int) -> tuple[bool, float, int]:
+        value = result.clips[place].metrics[metric]
+        return math.isnan(value), 0.0 if math.isnan(value) else sign * value, place
+
+    order = sorted(range(len(result.clips)), key=rank)
+    if worst_first or count >= len(order):
+        return order[:count]
+    if count == 1:
+        return order[:1]
+    return [order[round(at * (len(order) - 1) / (count - 1))] for at in range(count)]
+
+
+def clip_pictures(
+    method: Method,
+    clips: Sequence[Clip],
+    places: Iterable[int],
+    *,
+    protocol: EvaluationProtocol,
+    cache: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[int, bytes]:
+    """JPEG of each of the clips at `places`: see `draw_clip`.
+
+    An evaluation keeps no masks, so the method runs once more on these clips; with a cache (that of `evaluate`) their
+    pictures are kept there and a second report draws nothing anew.
+    """
+    places = list(places)
+    store = ClipCache(Path(cache), method, protocol) if cache is not None else None
+    pictures = {}
+    for done, place in enumerate(places, start=1):
+        clip = clips[place]
+        path = store.path(clip, ".jpg") if store else None
+        if path is not None and path.is_file():
+            pictures[place] = path.read_bytes()
+        else:
+            pictures[place] = draw_clip(clip, list(method.segment_steps(clip.steps())))
+            if path is not None:
+                with written_whole(path) as temporary:
+                    temporary.write_bytes(pictures[place])
+        if progress:
+            progress(done, len(places))
+    return pictures
+
+
+def draw_clip(clip: Clip, results: Sequence[StepResult]) -> bytes:
+    """A JPEG of a clip: a column for each of up to five annotated frames, evenly spaced.
+
+    From top to bottom: the ground truth outlined, the method's mask, its heat map (black is 0, yellow is 1).
+    """
+    shown = [
+        (step.frame, truth != 0, result)
+        for step, truth, result in zip(clip.steps(), clip.truths(), results, strict=True)
+        if truth is not None
+    ]
+    if len(shown) > FRAMES:
+        shown = [shown[round(at * (len(shown) - 1) / (FRAMES - 1))] for at in range(FRAMES)]
+    columns = [np.vstack(_cells(*step)) for step in shown]
+    picture = np.hstack([column for column in columns if column.shape[0] == columns[0].shape[0]])
+    return jpeg(picture, _JPEG_QUALITY)
+
+
+def _cells(frame: np.ndarray, truth: np.ndarray, result: StepResult) -> list[np.ndarray]:
+    height, width = frame.shape[:2]
+    size = max(16, round(width * CELL_PX / height)), CELL_PX
+    way = cv2.INTER_AREA if height > CELL_PX else cv2.INTER_LINEAR
+    small = cv2.resize(frame, size, interpolation=way)
+    heat = cv2.resize(np.nan_to_num(decided_heat(result)).astype(np.float32), size, interpolation=way)
+    return [
+        paint_mask(small, small_mask(truth, size), colour=TRUTH_COLOUR, alpha=0.15),
+        paint_mask(small, small_mask(result.mask, size)),
+        paint_heat(small, heat),
+    ]

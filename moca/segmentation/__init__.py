@@ -1,0 +1,1 @@
+"""From features to masks: cluster, gate, snap to edges, propose, match, label."""

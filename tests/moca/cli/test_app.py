@@ -1,0 +1,263 @@
+"""The command line as a user meets it: exit codes, one line per error, nothing left behind."""
+
+import json
+import shutil
+import subprocess
+import sys
+import wave
+
+import numpy as np
+import pytest
+
+from moca.foundation.manifest import bundled_weights
+from moca.media import write_video
+
+MINI = bundled_weights() / "mini"
+
+
+def moca(*arguments, cwd=None):
+    """Run the installed command; returns (exit code, stdout, stderr)."""
+    run = subprocess.run(
+        [sys.executable, "-c", "from moca.cli.app import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=cwd,
+    )
+    return run.returncode, run.stdout, run.stderr
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Two seconds of video with a tone."""
+    path = tmp_path_factory.mktemp("clips") / "clip.mp4"
+    frames = [np.full((48, 64, 3), 40 + 10 * i, np.uint8) for i in range(8)]
+    audio = (0.3 * np.sin(np.arange(32_000) / 9)).astype(np.float32)
+    write_video(path, iter(frames), rate_hz=4, audio=audio, sample_rate_hz=16_000)
+    return path
+
+
+@pytest.fixture
+def refuse(tmp_path, here):
+    """The one line on stderr of a refused `moca segment`, which must leave no output folder."""
+
+    def run(*arguments) -> str:
+        code, stdout, stderr = here("segment", *arguments, "-o", tmp_path / "out")
+        assert code == 2 and stdout == "" and "Traceback" not in stderr
+        lines = [line for line in stderr.splitlines() if not line.startswith("note: ")]
+        assert len(lines) == 1 and lines[0].startswith("error: "), stderr
+        assert not (tmp_path / "out").exists()
+        return lines[0].removeprefix("error: ")
+
+    return run
+
+
+def test_help_version_and_no_command():
+    code, stdout, _ = moca("--version")
+    assert code == 0 and stdout.startswith("moca-avs ")
+    code, stdout, stderr = moca()
+    assert code == 2 and "segment" in stdout and stderr == ""
+    code, stdout, _ = moca("segment", "--help")
+    assert code == 0 and "--steps-per-second" in stdout
+
+
+def test_doctor_says_what_is_here():
+    code, stdout, _ = moca("doctor")
+    assert code == 0
+    for word in (
+        "torch",
+        "mini",
+        "huge",
+        "CC BY-NC-SA",
+        "device:",
+        "ready: moca segment runs with --model mini",
+    ):
+        assert word in stdout
+
+
+def hostile(tmp_path, clip, kind):
+    path = tmp_path / f"{kind}.mp4"
+    if kind == "text":
+        path.write_text("this is not a video\n" * 20)
+    elif kind == "truncated":
+        noise = np.random.default_rng(0).integers(0, 256, (32, 48, 64, 3), dtype=np.uint8)
+        write_video(path, iter(noise), rate_hz=8, audio=None, sample_rate_hz=16_000)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif kind == "headless":
+        path.write_bytes(clip.read_bytes()[clip.stat().st_size // 2 :])
+    elif kind == "zero-byte":
+        path.touch()
+    elif kind == "audio-only":
+        with wave.open(str(path), "wb") as stream:
+            stream.setparams((1, 2, 16_000, 0, "NONE", ""))
+            stream.writeframes(np.zeros(16_000, np.int16).tobytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "begins"),
+    [
+        ("missing", "does not exist"),
+        ("text", "is not a video that can be read"),
+        ("truncated", "although it declares"),
+        ("headless", "is not a video that can be read"),
+        ("zero-byte", "is empty"),
+        ("audio-only", "no video"),
+    ],
+)
+def test_hostile_files_are_one_line(tmp_path, clip, kind, begins, refuse):
+    path = hostile(tmp_path, clip, kind)
+    line = refuse(path)
+    assert line.startswith(f"{path} ") and begins in line and ";" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--sounding", "loud"], "sounding must be one of best, ratio, otsu, level, got 'loud'."),
+        (["--clusters", "0"], "clusters must be between 1 and 64, got 0; 4 suits most frames."),
+        (
+            ["--steps-per-second", "0"],
+            "steps per second must be above 0 and at most 100, got 0.0; the paper uses 1.",
+        ),
+        (["--proposals", "words"], "proposals must be one of none, boxes, grid, got 'words'."),
+        (["--proposals", "grid", "--rule", "best"], "rule must be one of iou, cover, agreement, got 'best'."),
+        (["--proposals", "grid", "--match", "1"], "match must be at least 0 and below 1, got 1.0; the paper uses 0.5."),
+        (["--unmatched", "all"], "unmatched must be one of coarse, empty, got 'all'."),
+        (["--weights", "good"], "weights must be trained or random, got 'good'."),
+        (
+            ["--device", "tpu9"],
+            "device must be auto, cpu, cuda or cuda:N and present, got tpu9; try --device cpu.",
+        ),
+        (
+            ["--model", "tiny"],
+            "model must be mini, huge or a folder with a pipeline.json, got tiny; give one of them, or make one with "
+            "moca train.",
+        ),
+    ],
+)
+def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line, refuse):
+    assert refuse(clip, *options) == line
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
+        (["--set", "clusters=many"], "clusters must be a whole number, got 'many'; change it."),
+        (["--set", "clusters=0"], "clusters must be between 1 and 64, got 0; 4 suits most frames."),
+        (["--frozen", "--adapters", "run"], "--frozen and --adapters exclude each other; give one of them."),
+    ],
+)
+def test_settings_are_checked_before_any_work(tmp_path, clip, options, line, refuse):
+    assert refuse(clip, *options) == line
+
+
+def test_an_unknown_method_names_the_known_ones(tmp_path, clip, refuse):
+    assert refuse(clip, "--method", "magic").startswith("method must be one of moca")
+
+
+def test_another_method_segments_with_settings_of_its_own(tmp_path, clip, monkeypatch, capsys):
+    """In this process, where the method is brought without installing a package."""
+    from importlib.metadata import EntryPoint
+
+    from moca import methods
+    from moca.cli.app import app
+
+    entry = EntryPoint(name="owod-bind", value="moca.baselines.owod_bind:OwodBind", group=methods.GROUP)
+    monkeypatch.setattr(methods, "entry_points", lambda group: [entry])
+    common = ["segment", str(clip), "--method", "owod-bind", "-o", str(tmp_path / "out")]
+    with pytest.raises(ValueError) as caught:
+        app([*common, "--clusters", "4"], standalone_mode=False)
+    assert str(caught.value).startswith("clusters is not a setting of owod-bind; its settings are side, silence_dbfs, ")
+    assert not (tmp_path / "out").exists()
+    app([*common, "--set", "bind_threshold=1", "--silence-dbfs", "-50", "--no-overlay"], standalone_mode=False)
+    settings = json.loads((tmp_path / "out" / "segments.json").read_text())["settings"]
+    assert settings["method"] == "owod-bind" and settings["config"]["bind_threshold"] == 1
+    assert settings["config"]["silence_dbfs"] == -50
+    assert "0 of 2 steps have a mask" in capsys.readouterr().out
+
+
+def test_usage_errors_are_one_line_too(tmp_path, clip, refuse):
+    assert "valid integer" in refuse(clip, "--clusters", "many")
+    code, _, stderr = moca("segment", clip, "--no-such-option", "-o", tmp_path / "out")
+    assert code == 2 and stderr.count("\n") == 1 and "--no-such-option" in stderr
+
+
+def test_huge_without_its_weights_says_how_to_get_them(tmp_path, clip, monkeypatch, refuse):
+    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "weights"))
+    line = refuse(clip, "--model", "huge")
+    assert line.startswith("model huge needs imagebind_huge.pth (4.8 GB, licence CC BY-NC-SA 4.0: research only")
+
+
+def test_adapters_of_another_encoder_are_refused(tmp_path, clip, refuse):
+    from moca.adapters import save_adapters
+    from moca.foundation.imagebind.storage import load_imagebind
+    from moca.pipeline.loading import frozen_towers
+
+    towers = frozen_towers(load_imagebind(MINI / "imagebind"))
+    save_adapters(tmp_path / "adapters", towers, fingerprint="1a2b3c4d5e6f7a8b")
+    line = refuse(clip, "--adapters", tmp_path / "adapters")
+    assert line.startswith(f"adapters in {tmp_path / 'adapters'}/ were trained on encoder 1a2b3c4d, got ")
+
+
+@pytest.mark.parametrize("part", ["imagebind/model.safetensors", "adapters/adapters.safetensors"])
+def test_corrupted_weights_are_refused(tmp_path, clip, part, refuse):
+    model = tmp_path / "model"
+    shutil.copytree(MINI, model)
+    data = bytearray((model / part).read_bytes())
+    (model / part).write_bytes(data[: len(data) // 2])
+    card = (model / "pipeline.json").read_text()
+    (model / "pipeline.json").write_text(card)
+    assert str(model / part) in refuse(clip, "--model", model)
+
+
+def test_unwritable_output_is_one_line(tmp_path, clip):
+    (tmp_path / "file").write_text("in the way")
+    code, _, stderr = moca("segment", clip, "-o", tmp_path / "file" / "out")
+    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
+    assert code == 2 and len(lines) == 1 and "Traceback" not in stderr
+    assert "cannot be written" in lines[0] and "choose a folder you may write to with -o." in lines[0]
+
+
+def test_segment_end_to_end_and_again(tmp_path, clip):
+    code, stdout, stderr = moca("segment", clip, "-o", tmp_path / "out")
+    assert code == 0 and "of 2 steps have a mask" in stdout
+    assert "note: mini only knows Soundstage's drawn classes" in stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "masks", "overlay.mp4", "report.html", "segments.json",
+    ]  # fmt: skip
+    code, stdout, _ = moca("segment", clip, "-o", tmp_path / "out")
+    assert code == 0 and "finished before, not done again" in stdout
+
+
+def test_what_is_there_of_a_cut_off_file_can_be_asked_for(tmp_path, clip):
+    path = hostile(tmp_path, clip, "truncated")
+    code, stdout, stderr = moca("segment", path, "-o", tmp_path / "out", "--allow-truncated")
+    assert code == 0 and "0 of 2 steps" in stdout and "although it declares 4.0 s" in stderr
+    assert "although it declares" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_folder_with_a_broken_file_finishes_the_rest_and_says_so(tmp_path, clip):
+    (tmp_path / "videos").mkdir()
+    shutil.copy(clip, tmp_path / "videos" / "good.mp4")
+    (tmp_path / "videos" / "bad.mp4").write_text("not a video")
+    code, stdout, stderr = moca("segment", tmp_path / "videos", "-o", tmp_path / "out")
+    assert code == 2 and "good.mp4" in stdout
+    assert f"error: 1 of 2 videos failed; see {tmp_path / 'out' / 'failures.csv'}" in stderr
+    assert (tmp_path / "out" / "good" / "segments.json").is_file()
+
+
+def test_a_pickle_is_never_executed(tmp_path, clip, monkeypatch, refuse):
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "imagebind_huge.pth").write_bytes(pickle.dumps(Bomb()))
+    monkeypatch.setenv("MOCA_WEIGHTS", str(weights))
+    refuse(clip, "--model", "huge")
+    assert not (tmp_path / "executed").exists()

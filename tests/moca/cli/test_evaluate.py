@@ -1,0 +1,137 @@
+"""`moca evaluate` and `moca compare` as a user meets them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from io import StringIO
+
+import pytest
+
+from moca.cli.app import app
+from moca.cli.evaluate import compare
+from moca.errors import InputError
+from moca.stage import write_stage
+
+SETTING = ("--set", "silence_dbfs=-50")
+
+
+def evaluate(*arguments):
+    """What `moca evaluate` prints; in this process, which has loaded everything already."""
+    printed = StringIO()
+    with redirect_stdout(printed):
+        app(["evaluate", *map(str, arguments)], standalone_mode=False)
+    return printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """Two small clips of every data set, and one of every kind without a visible source."""
+    root = tmp_path_factory.mktemp("stages") / "stage"
+    return write_stage(root, s4=(0, 0, 2), avss=(0, 0, 2), vggss=2, extras=1, size=112)
+
+
+@pytest.fixture(scope="module")
+def evaluated(stage, tmp_path_factory):
+    """S4 evaluated with everything: (folder, what was printed)."""
+    out = tmp_path_factory.mktemp("evaluated") / "out"
+    return out, evaluate(stage, "-o", out, "--false-positives", "--gallery", "1", *SETTING)
+
+
+def test_everything_is_written(evaluated):
+    out, stdout = evaluated
+    for word in ("muted", "swapped", "frozen encoder", "mIoU", "False positives", "offscreen", "bootstrap"):
+        assert word in stdout
+    assert sorted(path.name for path in out.iterdir()) == [
+        "clips", "report.html", "results.csv", "results.json", "results.md",
+    ]  # fmt: skip
+    ((label, result),) = json.loads((out / "results.json").read_text())["results"].items()
+    assert label == "moca (mini), s4 test"
+    assert result["data"] | {"fingerprint": ""} == {
+        "name": "s4", "split": "test", "root": "stage", "clips": 2, "fingerprint": "",
+    }  # fmt: skip
+    assert result["settings"]["segment"]["silence_dbfs"] == -50
+    assert result["settings"]["fingerprints"] and result["licence"] == "Apache-2.0"
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/jpeg") == 1 and "only knows Soundstage" in page
+
+
+def test_a_second_run_scores_nothing_again_and_may_leave_the_report_out(stage, evaluated, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(evaluated[0] / "clips", out / "clips")
+    entries = {path: path.stat().st_mtime_ns for path in out.glob("clips/*/*")}
+    printed = evaluate(stage, "-o", out, "--subset", "s4", "--no-controls", "--no-report", *SETTING)
+    assert "No control was run" in printed and not (out / "report.html").exists()
+    assert {path: path.stat().st_mtime_ns for path in out.glob("clips/*/*")} == entries
+
+
+def test_shards_meet_in_the_folder(stage, tmp_path):
+    options = [stage, "-o", tmp_path / "out", "--no-controls", "--gallery", "0", "--samples", "0"]
+    printed = evaluate(*options, "--shard", "2/2")
+    assert printed == "shard 2/2 is done; the table is written when the others are, too\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["clips"]
+    assert "| moca (mini), s4 test | none |" in evaluate(*options, "--shard", "1/2")
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+@pytest.mark.parametrize(("data", "words"), [("avss", "mIoU, seen"), ("vggss", "CIoU | AUC")])
+def test_other_data_have_their_own_numbers(stage, tmp_path, data, words):
+    printed = evaluate(stage, "-o", tmp_path / "out", "--data", data, "--no-controls", "--gallery", "1")
+    assert words in printed and f"moca (mini), {data} test" in printed
+    assert (tmp_path / "out" / "report.html").read_text().count("data:image/jpeg") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--data", "s5"], "data must be one of s4, ms3, avss, vggss, got 's5'; pass one of them with --data."),
+        (["--data", "vggss", "--split", "val"], "vggss has test clips only, got split 'val'; leave --split out."),
+        (["--shard", "3/2"], "--shard must be i/n with i from 1 to n, got '3/2'; e.g. 1/4 to 4/4."),
+        (["--shard", "half"], "--shard must be i/n with i from 1 to n, got 'half'; e.g. 1/4 to 4/4."),
+        (["--gallery", "-1"], "--gallery must be at least 0, got -1; 0 leaves the clips out."),
+        (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
+        (["--set", "clusters=many"], "clusters must be a whole number, got 'many'; change it."),
+    ],
+)
+def test_options_are_checked_before_any_work(stage, tmp_path, options, line):
+    with pytest.raises(InputError) as refusal:
+        evaluate(stage, "-o", tmp_path / "out", *options)
+    assert str(refusal.value) == line and not (tmp_path / "out").exists()
+
+
+def test_a_refusal_is_one_line_and_exit_code_2(stage, tmp_path):
+    arguments = ["evaluate", stage / "noise", "-o", tmp_path / "out", "--false-positives"]
+    run = subprocess.run(
+        [sys.executable, "-c", "from moca.cli.app import main; main()", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (run.returncode, run.stdout) == (2, "") and not (tmp_path / "out").exists()
+    assert run.stderr == (
+        "error: false positives are counted in the folders silence, noise, offscreen, "
+        f"{stage / 'noise'} has none of them; write them with moca stage --extras N.\n"
+    )
+
+
+def test_compare_says_which_is_better(evaluated, capsys):
+    out, _ = evaluated
+    compare(out, out / "results.json", of_b="muted")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "mIoU, batch 1 (miou_batch1), mean over 2 clips"
+    assert lines[1].endswith("  moca (mini), s4 test") and lines[2].endswith("  moca (mini), s4 test, muted")
+    assert lines[4].startswith("p = ")
+    compare(out, out, metric="f_mask")
+    assert "A - B: +0.0000" in capsys.readouterr().out
+
+
+def test_compare_refuses_what_is_not_there(evaluated, tmp_path):
+    out, _ = evaluated
+    with pytest.raises(InputError) as refusal:
+        compare(out, tmp_path)
+    assert str(refusal.value).startswith(f"{tmp_path / 'results.json'} must be a results.json, it cannot be read")
+    with pytest.raises(InputError) as refusal:
+        compare(out, out, of_a="deaf")
+    assert str(refusal.value).startswith("--of-a must name one of moca (mini), s4 test, muted, swapped, ")
+    assert str(refusal.value).endswith(f" in {out}, got 'deaf'; choose one of them.")
