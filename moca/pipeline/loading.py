@@ -12,6 +12,7 @@ import torch
 
 from moca.adapters import AdaAVConfig, AdaptedTowers, fingerprint, load_adapters, make_plan, read_record
 from moca.errors import InputError
+from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.foundation.imagebind.storage import load_imagebind
@@ -110,6 +111,20 @@ def load_pipeline(
         fingerprints=prints | proposer_prints,
         proposer=proposer,
     )
+
+
+def base_model(model: str | Path) -> str | None:
+    """The row of the catalogue that a model is made from: itself, or what the card of its folder names as encoder.
+
+    None for a folder whose encoder is its own. Raises InputError for a folder without a card.
+    """
+    if str(model) in CATALOGUE:
+        return str(model)
+    folder = Path(model)
+    named = _read_card(folder, str(model))["encoder"]
+    if named in CATALOGUE:
+        return named
+    return base_model(folder / named) if (folder / named / "pipeline.json").is_file() else None
 
 
 def load_encoder(model: str | Path = "mini", *, device: str | torch.device = "cpu") -> Foundation:
