@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -28,6 +29,7 @@ from moca.foundation.manifest import bundled_weights, local_source, read_manifes
 COMPUTED_TYPES = (torch.float32, torch.bfloat16)
 STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
+_ALONE = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,16 +170,21 @@ def save_pretrained(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars, no reports and no retries on the screen: what matters is raised."""
-    loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()
-    before = [each.get_verbosity() for each in loggings]
-    for each in loggings:
-        each.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for each, verbosity in zip(loggings, before, strict=True):
-            each.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    """No bars, no reports and no retries on the screen: what matters is raised.
+
+    How loud the libraries are, and the type that a model is built in, are switched for the whole process, so one
+    thread at a time is in here; another one waits.
+    """
+    with _ALONE:
+        loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()
+        before = [library.get_verbosity() for library in loggings]
+        for library in loggings:
+            library.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            for library, verbosity in zip(loggings, before, strict=True):
+                library.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()
