@@ -16,15 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from moca.core.frames import CLIP_MEAN
 from moca.core.maps import mask_boxes
 from moca.core.step import Step
 from moca.foundation.imagebind.model import ImageBind
-from moca.foundation.preprocessing import PIXEL_MEAN, preprocess_frames
+from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 
 CROPS = ("box", "masked")
 BATCH_CROPS = 32  # crops computed at a time; it changes memory, not results
-MEAN_COLOUR = np.round(np.array(PIXEL_MEAN) * 255).astype(np.uint8)
+MEAN_COLOUR = np.round(np.array(CLIP_MEAN) * 255).astype(np.uint8)
 
 
 class SoundFilter:

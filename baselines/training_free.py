@@ -65,7 +65,7 @@ class TrainingFree(ABC):
     name: ClassVar[str]
     config_class: ClassVar[type[TrainingFreeConfig]]
     roles: ClassVar[tuple[str, ...]]
-    """The parts it is made of, as `moca.baselines.loading.HUGE` names them."""
+    """The parts it is made of, by their roles in `moca.foundation.catalogue.ROLES`."""
 
     def __init__(self, config: TrainingFreeConfig, card: Card) -> None:
         self.config, self.card = config, card

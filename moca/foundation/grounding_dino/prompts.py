@@ -11,7 +11,8 @@ from transformers import BertTokenizerFast, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from moca.errors import InputError
-from moca.foundation.pretrained import Kind, quiet
+from moca.foundation.pretrained import quiet
+from moca.foundation.published import Kind
 
 # The model looks for these by number and separates phrases by them.
 MARKS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}

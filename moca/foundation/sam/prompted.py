@@ -15,15 +15,14 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from moca.core.frames import check_frames
+from moca.core.frames import IMAGENET_MEAN, IMAGENET_STD, check_frames, resized
 from moca.errors import InputError
 from moca.foundation.pretrained import COMPUTED_TYPES
 from moca.foundation.roles import Frames, Masks
 
-PIXEL_MEAN = (123.675, 116.28, 103.53)  # of RGB in 0..255
-PIXEL_STD = (58.395, 57.12, 57.375)
-STORED_MEAN = (0.485, 0.456, 0.406)  # the same of RGB in [0, 1], as folders state them
-STORED_STD = (0.229, 0.224, 0.225)
+PIXEL_MEAN = tuple(255 * value for value in IMAGENET_MEAN)
+"""Of RGB in 0..255, as SAM's own code has them; folders state them of RGB in [0, 1]."""
+PIXEL_STD = tuple(255 * value for value in IMAGENET_STD)
 STABILITY_OFFSET = 1.0
 IN_FLOAT32 = ("shared_image_embedding", "prompt_encoder")
 LOGITS_AT_A_TIME = 2**26  # of full size, a quarter of a GiB
@@ -163,12 +162,12 @@ def pixels_of(frame: np.ndarray, fitted: tuple[int, int], side: int) -> Tensor:
     It is resized to `fitted` (height, width) with Pillow's bilinear filter, normalised by ImageNet's statistics and
     padded on the right and at the bottom with zeros.
     """
-    if frame.shape[:2] != fitted:
-        frame = np.asarray(Image.fromarray(frame).resize(fitted[::-1], Image.Resampling.BILINEAR))
+    height, width = fitted
+    frame = resized(frame, width, height, by=Image.Resampling.BILINEAR)
     mean, std = (np.array(values, np.float32) for values in (PIXEL_MEAN, PIXEL_STD))
     padded = torch.zeros(3, side, side)
     pixels = (frame.astype(np.float32) - mean) / std
-    padded[:, : fitted[0], : fitted[1]] = torch.from_numpy(pixels).permute(2, 0, 1)
+    padded[:, :height, :width] = torch.from_numpy(pixels).permute(2, 0, 1)
     return padded
 
 
