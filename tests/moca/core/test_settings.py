@@ -137,5 +137,5 @@ def test_every_setting_of_the_package_says_what_it_is():
     from moca.training.config import TrainConfig
 
     for group in (SegmentConfig, ProposalConfig, OutputConfig, ReproduceConfig, TrainConfig):
-        for field in fields(group):
-            assert rule_of(group, field.name).help.endswith("."), (group, field.name)
+        for declared in fields(group):
+            assert rule_of(group, declared.name).help.endswith("."), (group, declared.name)
