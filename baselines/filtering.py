@@ -48,12 +48,12 @@ class SoundFilter:
 
         crops: RGB uint8 of any sizes. sound: (E,), a row of `hear`.
         """
-        tower, size, found = self.encoder.image_tower, self.encoder.config.image_size, []
+        tower, size, cosines = self.encoder.image_tower, self.encoder.config.image_size, []
         for start in range(0, len(crops), BATCH_CROPS):
             pixels = preprocess_frames(crops[start : start + BATCH_CROPS], size, fit="stretch")
             tokens = tower(tower.tokens(pixels.to(self._like.device, self._like.dtype)))
-            found.append(self.encoder.presence(tokens, sound.expand(len(tokens), -1)).float().cpu())
-        return torch.cat(found).numpy() if found else np.zeros(0, np.float32)
+            cosines.append(self.encoder.presence(tokens, sound.expand(len(tokens), -1)).float().cpu())
+        return torch.cat(cosines).numpy() if cosines else np.zeros(0, np.float32)
 
     @property
     def _like(self) -> Tensor:

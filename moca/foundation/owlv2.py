@@ -163,8 +163,8 @@ def _chosen(
     wanted = scores >= threshold
     xyxy, inside = cut_to_frame(corners(boxes[wanted]) * max(shape), *shape)
     xyxy, scores = xyxy[inside], scores[wanted][inside]
-    kept = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
-    return Boxes(xyxy=xyxy[kept[:limit]], scores=scores[kept[:limit]])
+    order = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
+    return Boxes(xyxy=xyxy[order[:limit]], scores=scores[order[:limit]])
 
 
 def _check_settings(threshold: float, limit: int, nms_iou: float | None, batch: int) -> None:

@@ -100,8 +100,8 @@ class ResumingDownloader:
                     return
 
     def _gave_up(self, url: str, part: Path, reason: str) -> str:
-        kept = f" ({size_of(part):,} of {self.size:,} bytes are kept)" if size_of(part) else ""
-        return f"{url} cannot be fetched: {reason}{kept}; check the connection and run the same command again."
+        progress_note = f" ({size_of(part):,} of {self.size:,} bytes are kept)" if size_of(part) else ""
+        return f"{url} cannot be fetched: {reason}{progress_note}; check the connection and run the same command again."
 
 
 def size_of(path: Path) -> int:

@@ -191,16 +191,16 @@ def _chosen(
     best = means.argmax(axis=1)
     height, width = shape
     xyxy, inside = cut_to_frame(corners(boxes) * (width, height, width, height), height, width)
-    kept = np.flatnonzero(inside & (scores > box_threshold) & (means.max(axis=1) >= 0))
-    return Boxes(xyxy=xyxy[kept], scores=scores[kept], labels=tuple(prompt.phrases[best[i]] for i in kept))
+    chosen = np.flatnonzero(inside & (scores > box_threshold) & (means.max(axis=1) >= 0))
+    return Boxes(xyxy=xyxy[chosen], scores=scores[chosen], labels=tuple(prompt.phrases[best[i]] for i in chosen))
 
 
 def _merged(parts: list[Boxes], nms_iou: float | None) -> Boxes:
     """All boxes of a frame, best first."""
     xyxy, scores = np.concatenate([part.xyxy for part in parts]), np.concatenate([part.scores for part in parts])
     labels = [label for part in parts for label in part.labels]
-    kept = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
-    return Boxes(xyxy=xyxy[kept], scores=scores[kept], labels=tuple(labels[i] for i in kept))
+    order = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
+    return Boxes(xyxy=xyxy[order], scores=scores[order], labels=tuple(labels[i] for i in order))
 
 
 def _no_boxes() -> Boxes:

@@ -82,8 +82,8 @@ def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
     for pattern, replacement in rules:
-        if found := pattern.match(name):
-            return found.expand(replacement) + name[found.end() :]
+        if match := pattern.match(name):
+            return match.expand(replacement) + name[match.end() :]
     return name
 
 
