@@ -60,7 +60,10 @@ def try_all(method: TrainingFree, steps: list[Step], truths: np.ndarray) -> list
             continue
         method.config = method.config_class(**settings, bind_threshold=min(COSINES))
         results = list(method.segment_steps(steps))
-        tried += [{**settings, "bind_threshold": at, "iou": mean_iou(results, truths, at)} for at in COSINES]
+        tried += [
+            {**settings, "bind_threshold": threshold, "iou": mean_iou(results, truths, threshold)}
+            for threshold in COSINES
+        ]
     return tried
 
 

@@ -97,8 +97,8 @@ def recolour(pixels: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     rotation[:, 1, 1] = rotation[:, 2, 2] = turn.cos()
     rotation[:, 1, 2], rotation[:, 2, 1] = -turn.sin(), turn.sin()
     colours = torch.linalg.inv(yiq) @ rotation @ yiq
-    kept = saturation[:, None, None]
-    matrix = brightness[:, None, None] * (kept * colours + (1 - kept) * luma.expand(3, 3))
+    colour_share = saturation[:, None, None]
+    matrix = brightness[:, None, None] * (colour_share * colours + (1 - colour_share) * luma.expand(3, 3))
     changed = torch.einsum("bij,bjhw->bihw", matrix, pixels)
     mean = torch.einsum("j,bjhw->bhw", luma, changed).mean((1, 2))[:, None, None, None]
     return (mean + contrast[:, None, None, None] * (changed - mean)).clamp(0, 1)

@@ -59,11 +59,11 @@ class Scenes:
 
 def boxes_of(masks: np.ndarray) -> np.ndarray:
     """Smallest boxes x0, y0, x1, y1 on pixel edges around masks (K, H, W) that are not empty, (K, 4) float32."""
-    found = np.zeros((len(masks), 4), np.float32)
-    for box, mask in zip(found, masks, strict=True):
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return found
+    return boxes
 
 
 def classes_shown(owners: np.ndarray, classes: np.ndarray) -> np.ndarray:

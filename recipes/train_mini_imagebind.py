@@ -159,10 +159,10 @@ def _similarities(model: ImageBind, tokens: Tensor, audio: Tensor, helped: bool)
     """What is contrasted, each (B images, B sounds): by patches, or by class token and at first their mean."""
     if model.config.pooling == "dense":
         return [model.pooled_similarity(model.project_image(tokens).float(), audio)]
-    found = [model.class_direction(tokens) @ audio.T]
+    similarities = [model.class_direction(tokens) @ audio.T]
     if helped:
-        found.append(F.normalize(model.project_image(tokens).mean(1), dim=-1) @ audio.T)
-    return found
+        similarities.append(F.normalize(model.project_image(tokens).mean(1), dim=-1) @ audio.T)
+    return similarities
 
 
 def _rate(step: int, recipe: EncoderRecipe) -> float:

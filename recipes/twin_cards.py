@@ -74,7 +74,7 @@ def finish_twin(
     model: the part of the averaged weights that is kept. measured: by split, "val" and "test".
     """
     save(folder, model, dtype=torch.float16)
-    made = {
+    record = {
         "name": name,
         "rounds": [asdict(recipe) for recipe in (*training.rounds, training.recipe)],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -83,44 +83,44 @@ def finish_twin(
         "splits": SPLITS,
         "measured": measured,
     }
-    (folder / "training.json").write_text(json.dumps(made, indent=1) + "\n")
+    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     write_twin_card(folder)
     print((folder / "README.md").read_text())
 
 
 def write_twin_card(folder: Path) -> None:
     """README.md of a model from its training.json."""
-    made = json.loads((folder / "training.json").read_text())
-    told, rounds, test = TOLD[made["name"]], made["rounds"], made["measured"]["test"]
-    scenes, seen = rounds[0]["scenes"], sum(_steps(recipe) * recipe["batch"] for recipe in rounds)
+    record = json.loads((folder / "training.json").read_text())
+    told, rounds, test = TOLD[record["name"]], record["rounds"], record["measured"]["test"]
+    scenes, scenes_seen = rounds[0]["scenes"], sum(_steps(recipe) * recipe["batch"] for recipe in rounds)
     ways = [f"{_steps(recipe):,} steps of {recipe['batch']}, lr {_rates(recipe)}" for recipe in rounds]
     facts = {
-        "data": f"{scenes:,} drawn scenes, {seen:,} seen, half of them mirrored"
-        if made["name"] != "tagger"
-        else f"the sounds of {scenes:,} drawn scenes, {seen:,} heard",
+        "data": f"{scenes:,} drawn scenes, {scenes_seen:,} seen, half of them mirrored"
+        if record["name"] != "tagger"
+        else f"the sounds of {scenes:,} drawn scenes, {scenes_seen:,} heard",
         "supervision": told["supervision"],
         "loss": told["loss"],
         "optimiser": f"AdamW, {'; then '.join(ways)}; the running average of the weights "
         f"({rounds[-1]['average']} a step) is kept",
         "seed": rounds[0]["seed"],
-        "minutes": f"{made['minutes']} on a CPU shared with other work",
-        "last loss": f"{made['last']['loss']:.3f}",
+        "minutes": f"{record['minutes']} on a CPU shared with other work",
+        "last loss": f"{record['last']['loss']:.3f}",
         "weights": f"`model.safetensors`, float16, SHA-256 `{sha256(folder / 'model.safetensors')}`",
         "licence": LICENCE,
     }
     rows = ["| measured | held out | validation |", "|---|---:|---:|"]
     for key, value in test.items():
-        other = made["measured"]["val"][key]
+        other = record["measured"]["val"][key]
         rows.append(f"| {key} | {_shown(value)} | {_shown(other)} |")
     lines = [
         f"# {told['title']}",
         "",
-        f"{told['is']}: `{told['loader']}`. {made['parameters']:,} parameters.",
+        f"{told['is']}: `{told['loader']}`. {record['parameters']:,} parameters.",
         "",
         table(facts),
         "",
-        f"Held out: {_scenes(test)} of the split `{made['splits']['test']}`, which nothing was chosen on; validation: "
-        f"`{made['splits']['val']}`.",
+        f"Held out: {_scenes(test)} of the split `{record['splits']['test']}`, which nothing was chosen on; "
+        f"validation: `{record['splits']['val']}`.",
         "",
         *rows,
         "",

@@ -63,10 +63,10 @@ def verify(names: Annotated[list[str] | None, typer.Argument(help="Names; all th
     wrong = 0
     for entry in entries:
         with _bars(error_console) as bars:
-            found = downloads.faults(entry, progress=_bar(bars, entry))
-        wrong += bool(found)
+            problems = downloads.faults(entry, progress=_bar(bars, entry))
+        wrong += bool(problems)
         advice = f"; run moca weights fetch {entry.name}"
-        out_console.print(f"{entry.name}: {'; '.join(found) + advice if found else 'right'}", markup=False)
+        out_console.print(f"{entry.name}: {'; '.join(problems) + advice if problems else 'right'}", markup=False)
     return 1 if wrong else 0
 
 

@@ -85,8 +85,10 @@ def load_pretrained(
         # Fetched first, so that a download shows its progress and the silence below hides nothing.
         cached_file(source, WEIGHTS_FILE, _raise_exceptions_for_missing_entries=False)
         with quiet():
+            # Built in float32: another type would be the default of the whole process meanwhile, and so of whatever
+            # other threads compute.
             model, report = model_class.from_pretrained(
-                source, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
+                source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
             )
     except OSError:
         raise InputError(f"{rule}, which is not there (no other format is read); restore or convert it.") from None
@@ -96,7 +98,7 @@ def load_pretrained(
         if names := sorted(key for key in keys if not key.startswith(kind.spare)):
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise InputError(f"{rule}, got {problem} ones: {names[0]}{more}; restore it.")
-    return model.eval().requires_grad_(False)
+    return model.to(dtype).eval().requires_grad_(False)
 
 
 def save_pretrained(
@@ -139,8 +141,8 @@ def save_pretrained(
 def quiet() -> Iterator[None]:
     """No bars, no reports and no retries on the screen: what matters is raised.
 
-    How loud the libraries are, and the type that a model is built in, are switched for the whole process, so one
-    thread at a time is in here; another one waits.
+    How loud the libraries are, and how they build a model, is switched for the whole process, so one thread at a time
+    is in here; another one waits.
     """
     with _ALONE:
         loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()

@@ -21,11 +21,14 @@ TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, VOCABULARY_FILE = "tokenizer.json", "toke
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """One prompt: ids of "[CLS] phrase . phrase . [SEP]"; of each phrase its words and where its tokens start, stop."""
+    """One prompt of some phrases."""
 
     ids: tuple[int, ...]
+    """Tokens of "[CLS] phrase . phrase . [SEP]"."""
     phrases: tuple[str, ...]
+    """The phrases as they were given."""
     spans: tuple[tuple[int, int], ...]
+    """Of each phrase, its first token and the one after its last."""
 
 
 def prompts_of(phrases: Sequence[str], tokenizer: PreTrainedTokenizerFast, most: int, longest: int) -> Iterator[Prompt]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import SamConfig, SamModel
 
 from moca.errors import InputError
+from moca.foundation.pretrained import quiet
 from moca.foundation.state_dicts import check_fit, read_checkpoint
 
 SIZES = {  # width, blocks, heads and the blocks that attend globally, of image encoders
@@ -115,7 +116,8 @@ def load_official(path: str | Path, config: SamConfig | None = None) -> SamModel
     check_fit(path, state, to_official(wanted), "tensors of its SAM")
     given = {name: tensor.to(wanted[name].dtype) for name, tensor in to_transformers(state).items()}
     model.load_state_dict(given, strict=True, assign=True)
-    model.tie_weights()  # one matrix under both names again
+    with quiet():  # the library ties nothing while another thread loads a model
+        model.tie_weights()  # one matrix under both names again
     return model.eval().requires_grad_(False)
 
 

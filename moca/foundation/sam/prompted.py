@@ -30,15 +30,14 @@ LOGITS_AT_A_TIME = 2**26  # of full size, a quarter of a GiB
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One frame as a model keeps it; of use only to the model that made it.
-
-    maps: the image embedding (1, C, h, w) and whatever else the mask decoder reads, on the model's device. size: (H, W)
-    of the frame. resized: (height, width) of the frame within the model's S x S input.
-    """
+    """One frame as a model keeps it; of use only to the model that made it."""
 
     maps: tuple[Tensor, ...]
+    """The image embedding (1, C, h, w) and whatever else the mask decoder reads, on the model's device."""
     size: tuple[int, int]
+    """(H, W) of the frame."""
     resized: tuple[int, int]
+    """(height, width) of the frame within the model's S x S input."""
 
 
 class PromptedMasks(ABC):
