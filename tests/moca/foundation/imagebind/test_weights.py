@@ -38,9 +38,9 @@ def official(model, tmp_path):
     return path
 
 
-def assert_same(one, other, **tolerance):
+def assert_same(model, other, **tolerance):
     torch.testing.assert_close(
-        dict(one.state_dict()), dict(other.state_dict()), **(tolerance or {"rtol": 0, "atol": 0})
+        dict(model.state_dict()), dict(other.state_dict()), **(tolerance or {"rtol": 0, "atol": 0})
     )
 
 
