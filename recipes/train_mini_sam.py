@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
+from moca.core.maps import mask_boxes
+from moca.foundation.preprocessing import normalised
 from moca.foundation.sam.prompted import PIXEL_MEAN, PIXEL_STD
 from moca.foundation.sam.sam import Sam, save_sam
 from moca.stage import CLASSES
-from recipes.stage_scenes import Scenes, at_size, boxes_of, classes_shown
+from recipes.stage_scenes import Scenes, at_size, classes_shown
 from recipes.starts import seeded, widened
 from recipes.twin_cards import finish_twin
 from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
@@ -58,8 +60,8 @@ def mini_config() -> SamConfig:
 
 def pixels_of(frames: np.ndarray) -> Tensor:
     """Square frames (B, S, S, 3) uint8 of the model's own size as it reads them, (B, 3, S, S) float32."""
-    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-    return (torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() - mean) / std
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    return normalised(pixels, PIXEL_MEAN, PIXEL_STD)
 
 
 class TaughtSam(nn.Module):
@@ -116,7 +118,7 @@ class SamLoss:
             real[row, 1] = len(numbers) > 1
             for position, number in enumerate((numbers[0], numbers[-1])):
                 masks[row, position] = owners[row] == number + 1
-                boxes[row, position] = jittered(boxes_of(masks[row, position : position + 1] > 0)[0], side, rng)
+                boxes[row, position] = jittered(mask_boxes(masks[row, position : position + 1] > 0)[0], side, rng)
             points[row] = point_in(masks[row, 0] > 0, rng), point_in(owners[row] == 0, rng)
         shown = classes_shown(owners, self.scenes.classes[rows])
         return frames, shown, masks, boxes, points, real
