@@ -25,16 +25,16 @@ ENTRIES = ("masks", "objects", "proposals")
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What proposals are made with."""
+    """What proposals are made with.
+
+    config: their settings. masks, objects: names for `load_sam` and `load_objects`, None where a model has none.
+    notice: what a user must know of the choice, or None.
+    """
 
     config: ProposalConfig
-    """Their settings."""
     masks: str | None = None
-    """Name for `load_sam`, None where a model has none."""
     objects: str | None = None
-    """Name for `load_objects`, None where a model has none."""
     notice: str | None = None
-    """What a user must know of the choice, or None."""
 
 
 def read_parts(card: Mapping[str, Any], folder: Path, asked: Mapping[str, Any]) -> Parts:
