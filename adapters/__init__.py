@@ -4,7 +4,7 @@ from .adaav import AdaAV, AdaAVConfig
 from .errors import AdapterError
 from .plan import Placement, Plan, make_plan
 from .storage import AdapterRecord, fingerprint, load_adapters, read_record, save_adapters
-from .towers import AdaptedTowers, AudioContext, Reading, Tower, adapters_off, count_trainable
+from .towers import AdaptedTowers, AudioContext, Reading, Tower, count_trainable
 
 __all__ = [
     "AdaAV",
@@ -17,7 +17,6 @@ __all__ = [
     "Plan",
     "Reading",
     "Tower",
-    "adapters_off",
     "count_trainable",
     "fingerprint",
     "load_adapters",

@@ -8,8 +8,8 @@ The frozen parts run once per input, keep no graph, and may be cached; only the 
 audio) pair. Cut or uncut, the numbers are the same to the last bit.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -103,7 +103,6 @@ class AdaptedTowers(nn.Module):
         self.plan = plan
         self.config = config or AdaAVConfig()
         self.prefix_dtype = prefix_dtype
-        self.adapters_on = True
         self._towers = (image, audio)  # a plain tuple: nn.Module does not register what is inside
         self._heard_by = dict(zip(plan.image_blocks, plan.audio_blocks, strict=True))
         self.adapters = nn.ModuleDict(
@@ -158,14 +157,17 @@ class AdaptedTowers(nn.Module):
                 x = self._plain_block(block, x)
         return self._hand_on(x)
 
-    def suffix(self, tokens: Tensor, context: AudioContext, *, reading: Reading = "token") -> Tensor:
+    def suffix(
+        self, tokens: Tensor, context: AudioContext, *, reading: Reading = "token", adapted: bool = True
+    ) -> Tensor:
         """Run the image tower from its first adapted block to its end; differentiable in the adapters only.
 
         tokens: (B, Lv, Dv) from `prefix`. context: B audios, one per image (see `AudioContext.select`).
         reading: "token" returns the tokens leaving the last block. "value" replaces that block by its value path,
         without its residual and without its MLP, plus its adapter if it has one: values(X_v) + AdaAV(X_a, X_v),
         the reading by which MaskCLIP (arXiv 2112.01071) takes dense features from an image-level encoder.
-        "value2" does so with the last two blocks. Returns (B, Lv, Dv). Raises AdapterError for another reading, or
+        "value2" does so with the last two blocks. adapted: False leaves the adapters out, which gives exactly what the
+        frozen image tower computes. Returns (B, Lv, Dv). Raises AdapterError for another reading, or
         another number of audios.
         """
         if reading not in get_args(Reading):
@@ -183,17 +185,18 @@ class AdaptedTowers(nn.Module):
             )
         x = tokens
         for block in range(first, mixed):
-            x = self._block(block, x, context)
+            listens = adapted and block in self._heard_by
+            x = self._adapted_block(block, x, context) if listens else self._plain_block(block, x)
         for block in range(mixed, self.image.depth):
             values = self.image.values(block, x)
-            if self._is_adapted(block):
+            if adapted and block in self._heard_by:
                 values = values + self.adapters[str(block)](context.pairs[self._heard_by[block]][0], x)
             x = values
         return x
 
-    def forward(self, pixels: Tensor, mels: Tensor, *, reading: Reading = "token") -> Tensor:
+    def forward(self, pixels: Tensor, mels: Tensor, *, reading: Reading = "token", adapted: bool = True) -> Tensor:
         """suffix(prefix(pixels), hear(mels)): image tokens (B, Lv, Dv), each image with its own audio."""
-        return self.suffix(self.prefix(pixels), self.hear(mels), reading=reading)
+        return self.suffix(self.prefix(pixels), self.hear(mels), reading=reading, adapted=adapted)
 
     def score(self, features: Tensor) -> Tensor:
         """The read-out: does a location sound? logits = SCALE * (features . w) + b, one vector (w, b) for all.
@@ -205,12 +208,7 @@ class AdaptedTowers(nn.Module):
             raise AdapterError("these adapters have no read-out; score their features against the audio embedding.")
         return READOUT_SCALE * (features @ self.readout[:-1]) + self.readout[-1]
 
-    def _is_adapted(self, block: int) -> bool:
-        return self.adapters_on and block in self._heard_by
-
-    def _block(self, block: int, x: Tensor, context: AudioContext) -> Tensor:
-        if not self._is_adapted(block):
-            return self._plain_block(block, x)
+    def _adapted_block(self, block: int, x: Tensor, context: AudioContext) -> Tensor:
         adapter = self.adapters[str(block)]
         audio_x, audio_y = context.pairs[self._heard_by[block]]
         # The adapter is added last: an exact zero then leaves the frozen sum's bits as they are.
@@ -238,17 +236,6 @@ def _untrained_readout(width: int) -> Tensor:
     vector = torch.zeros(width + 1)
     vector[-1] = READOUT_START
     return vector
-
-
-@contextmanager
-def adapters_off(towers: AdaptedTowers) -> Iterator[AdaptedTowers]:
-    """Inside the block, `towers` computes exactly what its frozen encoder computes; then restores itself."""
-    before = towers.adapters_on
-    towers.adapters_on = False
-    try:
-        yield towers
-    finally:
-        towers.adapters_on = before
 
 
 def count_trainable(towers: nn.Module) -> int:

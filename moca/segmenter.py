@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moca.adapters import AudioContext, adapters_off
+from moca.adapters import AudioContext
 from moca.core.device import resolve_device
 from moca.core.maps import resize_maps
 from moca.core.step import Step, StepResult
@@ -182,7 +182,7 @@ class Segmenter:
 
     def _read(self, views: list[Tensor], context: AudioContext) -> tuple[np.ndarray, np.ndarray]:
         towers, patches = self.pipeline.towers, self._patches(views, context)
-        if towers.readout is not None and towers.adapters_on:
+        if towers.readout is not None:
             agreement = torch.sigmoid(towers.score(patches))
         else:
             agreement = self._cosines(patches, context)
@@ -190,9 +190,8 @@ class Segmenter:
 
     def _frozen_presence(self, views: list[Tensor], context: AudioContext) -> list[float]:
         encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        with adapters_off(towers):
-            found = [encoder.presence(towers.suffix(tokens, context), context.tokens) for tokens in views]
-        return torch.stack(found).mean(0).tolist()
+        frozen = [towers.suffix(tokens, context, adapted=False) for tokens in views]
+        return torch.stack([encoder.presence(tokens, context.tokens) for tokens in frozen]).mean(0).tolist()
 
     def _cosines(self, patches: Tensor, context: AudioContext) -> Tensor:
         return torch.einsum("bhwe,be->bhw", patches, self.pipeline.encoder.audio_direction(context.tokens))
