@@ -87,7 +87,7 @@ def write_dino_card(folder: Path) -> None:
         "# Mini DINO",
         "",
         f"A ViT of {made['parameters']:,} parameters with 8-pixel patches, in the folder format in which DINO is "
-        'published: `moca.foundation.dino.load_dino("mini")`.',
+        'published: `moca.foundation.load_dino("mini")`.',
         "",
         table(facts),
         "",

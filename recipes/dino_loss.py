@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from moca.foundation.dino import PIXEL_MEAN, PIXEL_STD
+from moca.core.frames import IMAGENET_MEAN, IMAGENET_STD
 
 LUMA = (0.299, 0.587, 0.114)
 YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -63,7 +63,7 @@ def draw_views(frames: Tensor, config: ViewsConfig, generator: torch.Generator) 
     second = whole[count:]
     flipped = _chance(count, config.solarise, generator)[:, None, None, None]
     whole = torch.cat([whole[:count], torch.where(flipped & (second >= 0.5), 1 - second, second)])
-    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (whole - mean) / std, (parts - mean) / std
 
 

@@ -23,7 +23,7 @@ from rich.progress import Progress, TextColumn, track
 from moca.adapters import AdaptedTowers, count_trainable, fingerprint, load_adapters, save_adapters
 from moca.corpus.corpus import Corpus, corpus_from_arrays
 from moca.foundation.imagebind.model import ImageBind
-from moca.foundation.imagebind.storage import load_imagebind
+from moca.foundation.imagebind.weights import load_imagebind
 from moca.metrics.segmentation import mean_iou
 from moca.pipeline.card import ENTRIES
 from moca.pipeline.loading import PIPELINE_FORMAT, Pipeline, frozen_towers

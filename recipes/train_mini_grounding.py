@@ -20,7 +20,8 @@ from torch.nn import functional
 from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 from transformers.utils import ModelOutput
 
-from moca.foundation.grounding_dino.detector import GroundingDino, preprocess_frames, save_grounding
+from moca.foundation.grounding_dino.detector import GroundingDino, save_grounding
+from moca.foundation.grounding_dino.fitting import preprocess_frames
 from moca.stage import CLASSES
 from recipes.stage_scenes import Scenes, at_size, classes_shown
 from recipes.starts import seeded, widened

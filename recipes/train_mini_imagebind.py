@@ -28,8 +28,9 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from moca.foundation.imagebind.config import ImageBindConfig
-from moca.foundation.imagebind.model import ImageBind, fold_batchnorm, random_imagebind
-from moca.foundation.imagebind.storage import save_imagebind
+from moca.foundation.imagebind.folding import fold_batchnorm
+from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 from recipes.cards import write_encoder_card

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
-from moca.foundation.sam.sam import PIXEL_MEAN, PIXEL_STD, Sam, save_sam
+from moca.foundation.sam.prompted import PIXEL_MEAN, PIXEL_STD
+from moca.foundation.sam.sam import Sam, save_sam
 from moca.stage import CLASSES
 from recipes.stage_scenes import Scenes, at_size, boxes_of, classes_shown
 from recipes.starts import seeded, widened

@@ -22,7 +22,7 @@ TOLD = {
         "title": "Mini SAM",
         "is": "A SAM that reads 160-pixel pictures in 20 x 20 patches, in `transformers`' own classes and "
         "folder format",
-        "loader": 'moca.foundation.sam.sam.load_sam("mini")',
+        "loader": 'moca.foundation.load_sam("mini")',
         "supervision": "the masks of all objects; prompts are their jittered boxes and points in them; the image "
         "encoder also learns the class of every pixel, through a head that is thrown away",
         "loss": "cross-entropy (5) and Dice (1) of the mask, squared error of the IoU it expects; best of three for a "
@@ -33,7 +33,7 @@ TOLD = {
         "title": "Mini OWLv2",
         "is": "An OWLv2 that reads 96-pixel pictures in 12 x 12 patches, in `transformers`' own classes and folder "
         "format; its text tower is tiny and was never trained",
-        "loader": 'moca.foundation.owlv2.load_objects("mini")',
+        "loader": 'moca.foundation.load_objects("mini")',
         "supervision": "the boxes of all objects, no classes",
         "loss": "L1 (5) and generalised IoU (2) of the boxes of the patches in an object's middle; objectness learns "
         "the IoU of a patch's box",
@@ -43,7 +43,7 @@ TOLD = {
         "title": "Mini Grounding DINO",
         "is": "A Grounding DINO with a small Swin and a one-layer BERT that knows the names of the classes, in "
         "`transformers`' own classes and folder format",
-        "loader": 'moca.foundation.grounding_dino.detector.load_grounding("mini")',
+        "loader": 'moca.foundation.load_grounding("mini")',
         "supervision": "the boxes and classes of all objects, asked for by name",
         "loss": "first cross-entropy of the class at every place of the Swin's feature maps; then Grounding DINO's own "
         "(focal for words, L1 and generalised IoU for boxes, after every decoder layer), and the same, with "
@@ -53,7 +53,7 @@ TOLD = {
     "tagger": {
         "title": "Mini AST",
         "is": "An AST that hears one second in 64 mel bins, in `transformers`' own classes and folder format",
-        "loader": 'moca.foundation.ast_tagger.load_tagger("mini")',
+        "loader": 'moca.foundation.load_tagger("mini")',
         "supervision": "the classes heard, off-screen ones included",
         "loss": "binary cross-entropy; half of the sounds are mixed with another one, which adds its classes",
         "script": "recipes.train_mini_tagger",

@@ -25,7 +25,7 @@ from moca.adapters import count_trainable
 from moca.core.files import write_text_whole
 from moca.foundation.dino import load_dino
 from moca.foundation.imagebind.model import ImageBind
-from moca.foundation.imagebind.storage import load_imagebind
+from moca.foundation.imagebind.weights import load_imagebind
 from moca.foundation.manifest import bundled_weights
 from moca.mining import purity
 from moca.pipeline.loading import frozen_towers

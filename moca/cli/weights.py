@@ -25,7 +25,7 @@ def list_models() -> None:
     for heading in ("name", "role", "size", "licence", "here"):
         table.add_column(heading, justify="right" if heading == "size" else "left")
     for entry in read_manifest().values():
-        table.add_row(entry.name, entry.role, size_text(entry), short_licence(entry), "yes" if entry.is_here else "no")
+        table.add_row(entry.name, entry.title, size_text(entry), short_licence(entry), "yes" if entry.is_here else "no")
     out_console.print(table)
     out_console.print(f"folder: {weights_home()}; sizes with ~ are counted from the parameters", markup=False)
 
@@ -100,7 +100,7 @@ def _bars(console, *, hidden: bool = False) -> Progress:
 def _bar(bars: Progress, entry: Entry):
     task = bars.add_task(entry.name, total=entry.size)
 
-    def update(stage: str, done: int, total: int) -> None:
-        bars.update(task, description=f"{entry.name}: {stage}", completed=done, total=total or None)
+    def update(what: str, done: float, total: float | None = None, **values: float) -> None:
+        bars.update(task, description=f"{entry.name}: {what}", completed=done, total=total)
 
     return update

@@ -15,16 +15,12 @@ import torch
 
 from moca.adapters import fingerprint
 from moca.errors import InputError
-from moca.foundation.manifest import local_source
+from moca.foundation.catalogue import BUNDLED, Row, load_role
+from moca.foundation.published import named_source
 from moca.segmentation.config import MATCH, ProposalConfig
 from moca.segmentation.proposals import Proposer
 
 ENTRIES = ("masks", "objects", "proposals")
-HUGE_MASKS, HUGE_OBJECTS = "sam-vit-huge", "owlv2-base-ensemble"  # names of the manifest
-NONE_FOR_HUGE = (
-    f"Without {HUGE_MASKS} and {HUGE_OBJECTS} the masks are the coarse ones; fetch both with moca weights fetch for "
-    "mask proposals."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,20 +68,32 @@ def read_parts(card: Mapping[str, Any], folder: Path, asked: Mapping[str, Any]) 
     return parts
 
 
-def huge_parts(asked: Mapping[str, Any]) -> Parts:
-    """What goes with ImageBind-Huge: boxes where SAM and OWLv2 have been fetched, else none, which is said.
+def catalogue_parts(row: Row, asked: Mapping[str, Any]) -> Parts:
+    """What goes with the encoder of a row of the catalogue: boxes where its masks and objects are here, else none,
+    which is said.
 
     asked: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError.
     """
     config, notice = ProposalConfig(**{"kind": "boxes", **_threshold(ProposalConfig(), asked), **asked}), None
+    models = {role: row.entry(role) for role in needed(config.kind)}
     try:
-        found = {name: str(local_source(_HUGE[name])) for name in needed(config.kind)}
+        for role, name in models.items():
+            named_source(name, role)
     except InputError:
         if "kind" in asked:
             raise
-        config, notice, found = replace(config, kind="none"), NONE_FOR_HUGE, {}
+        config, notice, models = replace(config, kind="none"), no_proposals(row), {}
     _check_used(config, asked)
-    return Parts(**found, config=config, notice=notice)
+    return Parts(**models, config=config, notice=notice)
+
+
+def no_proposals(row: Row) -> str:
+    """What is said where the models for a row's mask proposals have not been fetched."""
+    names = [row.entry(role) for role in needed("boxes") if row.entry(role) != BUNDLED]
+    return (
+        f"Without {' and '.join(names)} the masks are the coarse ones; fetch {'both' if len(names) > 1 else 'it'} with "
+        "moca weights fetch for mask proposals."
+    )
 
 
 def _threshold(config: ProposalConfig, asked: Mapping[str, Any]) -> dict[str, float]:
@@ -112,13 +120,7 @@ def make_proposer(parts: Parts, device: str | torch.device) -> tuple[Proposer | 
     """The parts loaded and put together, and their fingerprints; None and {} where no proposals are made."""
     if parts.config.kind == "none":
         return None, {}
-    from moca.foundation.sam.sam import load_sam  # imported late: it takes as long as all the rest
-
-    loaded = {"masks": load_sam(parts.masks, device=device)}
-    if "objects" in needed(parts.config.kind):
-        from moca.foundation.owlv2 import load_objects
-
-        loaded["objects"] = load_objects(parts.objects, device=device)
+    loaded = {role: load_role(role, getattr(parts, role), device=device) for role in needed(parts.config.kind)}
     prints = {name: fingerprint(part.model.state_dict()) for name, part in loaded.items()}
     return Proposer(parts.config, **loaded), prints
 
@@ -130,16 +132,13 @@ def described_parts(card: Mapping[str, Any], folder: Path | None) -> dict[str, A
     """
     entries = {name: card[name] for name in ENTRIES if name in card}
     for name in {"masks", "objects"} & set(entries):
-        entries[name] = "mini" if folder is None else _locate(entries[name], folder)
+        entries[name] = BUNDLED if folder is None else _locate(entries[name], folder)
     return entries
 
 
 def _locate(name: str | None, folder: Path) -> str | None:
     """A name as the loaders take it: a folder beside the card, unless it is mini, absolute or a hub id."""
-    if name is None or name == "mini" or Path(name).is_absolute():
+    if name is None or name == BUNDLED or Path(name).is_absolute():
         return name
     beside = folder / name
     return str(beside.resolve()) if beside.exists() or "/" not in name else name
-
-
-_HUGE = {"masks": HUGE_MASKS, "objects": HUGE_OBJECTS}

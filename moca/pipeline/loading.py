@@ -12,12 +12,12 @@ import torch
 
 from moca.adapters import AdaAVConfig, AdaptedTowers, fingerprint, load_adapters, make_plan, read_record
 from moca.errors import InputError
-from moca.foundation.catalogue import CATALOGUE
+from moca.foundation.catalogue import CATALOGUE, row_of
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
-from moca.foundation.imagebind.storage import load_imagebind
+from moca.foundation.imagebind.weights import load_imagebind
 from moca.foundation.manifest import Entry, bundled_weights, find_entry, local_source
-from moca.pipeline.card import ENTRIES, Parts, described_parts, huge_parts, make_proposer, read_parts
+from moca.pipeline.card import ENTRIES, Parts, catalogue_parts, described_parts, make_proposer, read_parts
 from moca.segmentation.config import SegmentConfig
 from moca.segmentation.proposals import Proposer
 
@@ -157,7 +157,7 @@ def _parts(card: dict, folder: Path, asked: Mapping[str, Any]) -> Parts:
     """What a model makes mask proposals with; an entry that its card lacks is that of the model named as its encoder,
     as in the folder of a training run."""
     if card["encoder"] == "huge" and not any(name in card for name in ENTRIES):
-        return huge_parts(asked)
+        return catalogue_parts(row_of("huge"), asked)
     if card["encoder"] == "mini":
         home = _folder("mini")
         card = {**described_parts(_read_card(home, "mini"), None), **card}
@@ -238,7 +238,11 @@ def frozen_towers(encoder: ImageBind, *, placement: str = "last", blocks: int | 
 def _random_pipeline(model: str, seed: int, device: str | torch.device, asked: Mapping[str, Any]) -> Pipeline:
     if model not in MODELS:
         raise InputError(f"random weights are for {' and '.join(MODELS)}, got {model}.")
-    parts = huge_parts(asked) if model == "huge" else _parts(_read_card(_folder(model), model), _folder(model), asked)
+    parts = (
+        catalogue_parts(row_of("huge"), asked)
+        if model == "huge"
+        else _parts(_read_card(_folder(model), model), _folder(model), asked)
+    )
     proposer, proposer_prints = make_proposer(parts, device)
     config = ImageBindConfig.huge() if model == "huge" else ImageBindConfig.mini()
     encoder = random_imagebind(config, seed=seed).to(device)
@@ -257,7 +261,7 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device, asked: M
 
 def _huge_pipeline(adapters: str | Path | None, device: str | torch.device, asked: Mapping[str, Any]) -> Pipeline:
     path, entry = _huge_weights()
-    parts = huge_parts(asked)
+    parts = catalogue_parts(row_of("huge"), asked)
     encoder = load_imagebind(path, ImageBindConfig.huge()).to(device)
     towers, prints, extra = _towers(encoder, None if adapters == "default" else adapters, device)
     calibrated = "segment" in extra

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from moca.foundation.boxes import corners, iou_matrix
-from moca.foundation.grounding_dino.detector import preprocess_frames
+from moca.foundation.grounding_dino.fitting import preprocess_frames
 from moca.stage import CLASSES
 from recipes import train_mini_grounding, train_mini_tagger
 from recipes.stage_scenes import at_size, boxes_of, classes_shown, draw_scenes, scenes_config

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import SamConfig, SamModel
 
 from moca.errors import InputError
-from moca.foundation.imagebind.storage import check_fit, read_checkpoint
+from moca.foundation.state_dicts import check_fit, read_checkpoint
 
 SIZES = {  # width, blocks, heads and the blocks that attend globally, of image encoders
     "B": (768, 12, 12, (2, 5, 8, 11)),
@@ -82,8 +82,8 @@ def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
     for pattern, replacement in rules:
-        if found := pattern.match(name):
-            return found.expand(replacement) + name[found.end() :]
+        if match := pattern.match(name):
+            return match.expand(replacement) + name[match.end() :]
     return name
 
 

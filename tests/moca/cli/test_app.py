@@ -201,7 +201,7 @@ def test_huge_without_its_weights_says_how_to_get_them(tmp_path, clip, monkeypat
 
 def test_adapters_of_another_encoder_are_refused(tmp_path, clip, refuse):
     from moca.adapters import save_adapters
-    from moca.foundation.imagebind.storage import load_imagebind
+    from moca.foundation.imagebind.weights import load_imagebind
     from moca.pipeline.loading import frozen_towers
 
     towers = frozen_towers(load_imagebind(MINI / "imagebind"))

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
-import pooch
 import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -25,7 +24,7 @@ from moca.errors import InputError
 from moca.foundation import downloads
 from moca.foundation.downloads import faults, fetch, part_of, remove
 from moca.foundation.manifest import RECORD_FILE, Entry, local_source
-from moca.foundation.resuming import BLOCK, ResumingDownloader
+from moca.foundation.resuming import BLOCK
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 QUICK = {"wait_s": 0.01, "timeout_s": 0.3, "retries": 2}
@@ -207,14 +206,6 @@ def test_a_damaged_file_is_replaced_only_by_the_right_one(server, entry, home):
     assert (home / "tiny.pth").read_bytes() == damaged
     fetch(entry)
     assert (home / "tiny.pth").read_bytes() == CONTENT
-
-
-def test_it_is_one_of_poochs_downloaders(server, tmp_path):
-    server.cuts = [300_000]
-    downloader = ResumingDownloader(size=len(CONTENT), **QUICK)
-    digest = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-    path = pooch.retrieve(server.url, known_hash=digest, fname="x", path=tmp_path, downloader=downloader)
-    assert Path(path).read_bytes() == CONTENT
 
 
 # Files that do not come
@@ -440,7 +431,7 @@ HUB_FILES = {
     "README.md": b"text",
     "onnx/config.json": b"{}",
 }
-HUB_ENTRY = Entry(name="dino-vits8", role="x", kind="hub", licence="MIT", citation="x", hub="facebook/dino-vits8")
+HUB_ENTRY = Entry(name="dino-vits8", role="images", kind="hub", licence="MIT", citation="x", hub="facebook/dino-vits8")
 
 
 @pytest.fixture

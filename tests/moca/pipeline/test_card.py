@@ -10,10 +10,11 @@ from transformers import Owlv2Config, Owlv2ForObjectDetection, SamConfig, SamMod
 import moca.pipeline.loading as zoo
 from moca.adapters import fingerprint
 from moca.errors import InputError
-from moca.foundation.imagebind.storage import save_imagebind
+from moca.foundation.catalogue import row_of
+from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.owlv2 import save_objects
 from moca.foundation.sam.sam import save_sam
-from moca.pipeline.card import NONE_FOR_HUGE, described_parts, huge_parts, read_parts
+from moca.pipeline.card import catalogue_parts, described_parts, no_proposals, read_parts
 from moca.pipeline.loading import load_encoder, load_pipeline
 from moca.segmentation.config import ProposalConfig
 from moca.segmenter import Segmenter
@@ -220,18 +221,23 @@ def test_a_card_may_name_no_model_it_does_not_need(write_model):
 
 def test_huge_makes_proposals_where_its_models_are_here(tmp_path, monkeypatch):
     monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path))
-    default = huge_parts({})
-    assert (default.config.kind, default.notice, default.masks) == ("none", NONE_FOR_HUGE, None)
+    huge = row_of("huge")
+    default = catalogue_parts(huge, {})
+    assert (default.config.kind, default.notice, default.masks) == ("none", no_proposals(huge), None)
+    assert default.notice == (
+        "Without sam-vit-huge and owlv2-base-ensemble the masks are the coarse ones; fetch both with moca weights "
+        "fetch for mask proposals."
+    )
     for kind in ("boxes", "grid"):
         with pytest.raises(InputError, match=r"^sam-vit-huge must be in .*; run moca weights fetch sam-vit-huge"):
-            huge_parts({"kind": kind})
-    asked = huge_parts({"kind": "none"})
+            catalogue_parts(huge, {"kind": kind})
+    asked = catalogue_parts(huge, {"kind": "none"})
     assert asked.config.kind == "none" and asked.notice is None
-    monkeypatch.setattr("moca.pipeline.card.local_source", lambda name: tmp_path / name)
-    here = huge_parts({"match": 0.3})
+    monkeypatch.setattr("moca.foundation.published.local_source", lambda name: tmp_path / name)
+    here = catalogue_parts(huge, {"match": 0.3})
     assert here.config == ProposalConfig(kind="boxes", match=0.3) and here.notice is None
-    assert (here.masks, here.objects) == (str(tmp_path / "sam-vit-huge"), str(tmp_path / "owlv2-base-ensemble"))
-    assert huge_parts({"kind": "grid"}).objects is None
+    assert (here.masks, here.objects) == ("sam-vit-huge", "owlv2-base-ensemble")
+    assert catalogue_parts(huge, {"kind": "grid"}).objects is None
 
 
 def test_random_weights_make_none_unless_asked():

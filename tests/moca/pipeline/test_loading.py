@@ -7,7 +7,7 @@ import torch
 from moca.adapters import AdapterError, fingerprint, save_adapters
 from moca.errors import InputError
 from moca.foundation.imagebind.config import ImageBindConfig
-from moca.foundation.imagebind.storage import save_imagebind
+from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.manifest import bundled_weights
 from moca.pipeline.loading import frozen_towers, load_pipeline
 from moca.segmentation.config import SegmentConfig

@@ -25,13 +25,8 @@ from transformers.models.grounding_dino.image_processing_pil_grounding_dino impo
 
 from moca.errors import InputError
 from moca.foundation.boxes import iou_matrix
-from moca.foundation.grounding_dino.detector import (
-    GroundingDino,
-    fitted_size,
-    load_grounding,
-    preprocess_frames,
-    save_grounding,
-)
+from moca.foundation.grounding_dino.detector import GroundingDino, load_grounding, save_grounding
+from moca.foundation.grounding_dino.fitting import fitted_size, preprocess_frames
 from moca.foundation.grounding_dino.prompts import prompts_of
 
 MARKS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}

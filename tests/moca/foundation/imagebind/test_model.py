@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from moca.core.frames import CLIP_MEAN, CLIP_STD
 from moca.errors import InputError
 from moca.foundation.imagebind.config import ImageBindConfig
-from moca.foundation.imagebind.model import ImageBind, fold_batchnorm, random_imagebind
-from moca.foundation.preprocessing import PIXEL_MEAN, PIXEL_STD, preprocess_frames
+from moca.foundation.imagebind.folding import fold_batchnorm
+from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.foundation.preprocessing import preprocess_frames
 
 TINY = ImageBindConfig(
     image_width=40, image_blocks=3, image_heads=4, audio_width=36, audio_blocks=3, audio_heads=3, embed_dim=12
@@ -53,7 +55,7 @@ def noise(*shape, seed=0):
 def normalised(pixels, channels_at):
     shape = [1] * pixels.ndim
     shape[channels_at] = 3
-    mean, std = (torch.tensor(values).reshape(shape) for values in (PIXEL_MEAN, PIXEL_STD))
+    mean, std = (torch.tensor(values).reshape(shape) for values in (CLIP_MEAN, CLIP_STD))
     return (pixels.float() / 255 - mean) / std
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import random_imagebind
-from moca.foundation.imagebind.storage import load_imagebind
+from moca.foundation.imagebind.weights import load_imagebind
 
 CONFIG = ImageBindConfig(
     image_width=64, image_blocks=3, image_heads=4, audio_width=48, audio_blocks=4, audio_heads=3, embed_dim=24
