@@ -40,7 +40,7 @@ METHODS: dict[str, Callable[[], Method]] = {
 
 
 def some_clips(count: int, steps: int = 1) -> list[list[Step]]:
-    """Clips of a few steps each, no two alike: steps of the sample, their frames rolled and their sounds made fainter."""
+    """Clips of a few steps, no two alike: steps of the sample, their frames rolled and their sounds made fainter."""
     originals = list(read_steps(SAMPLE))
     clips = []
     for clip in range(count):

@@ -16,10 +16,10 @@ def snap_to_edges(frame: np.ndarray, score: np.ndarray, region: np.ndarray) -> n
     """A region, grown and cut along colour edges by GrabCut.
 
     frame: (H, W, 3) uint8 RGB. score: (H, W) float, higher where the region is believed to be. region: (H, W) bool,
-    where it probably is. Inside it, the highest 3% of all scores stay; outside it, the lowest 30% stay out;
-    for the rest, colour models of both sides and the picture's edges decide. Returns (H, W) bool; a region that is
-    empty or everything comes back as it is. Deterministic; OpenCV's random state stays as it is. Source: Rother, Kolmogorov and Blake, "GrabCut",
-    SIGGRAPH 2004, as in OpenCV.
+    where it probably is. Inside it, the highest 3% of all scores stay; outside it, the lowest 30% stay out; for the
+    rest, colour models of both sides and the picture's edges decide. Returns (H, W) bool; a region that is empty or
+    everything comes back as it is. Deterministic; OpenCV's random state stays as it is. Source: Rother, Kolmogorov and
+    Blake, "GrabCut", SIGGRAPH 2004, as in OpenCV.
     """
     if not region.any() or region.all():
         return region.copy()
