@@ -9,7 +9,8 @@ from moca.errors import InputError
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.manifest import bundled_weights
-from moca.pipeline.loading import frozen_towers, load_pipeline
+from moca.pipeline.encoder import frozen_towers
+from moca.pipeline.loading import load_pipeline
 from moca.segmentation.config import SegmentConfig
 
 
