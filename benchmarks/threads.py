@@ -59,7 +59,7 @@ def bits(result: StepResult) -> tuple[bytes, ...]:
     figures = repr((result.score, result.reason, [(part.score, part.label) for part in result.segments]))
     arrays = [result.mask, result.heat, *(part.mask for part in result.segments)]
     if result.proposals is not None:
-        arrays += [result.coarse, result.proposals.masks, result.proposals.scores, result.proposals.overlaps]
+        arrays += [result.coarse, result.proposals.masks, result.proposals.scores, result.proposals.measured]
         figures += repr(result.proposals.matched)
     return figures.encode(), *(array.tobytes() for array in arrays)
 

@@ -21,12 +21,13 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.learning.world import FALSE, SOUNDING, World
 from moca.adapters import AdaptedTowers
+from moca.core.loudness import level_dbfs
 from moca.core.maps import resize_maps
 from moca.foundation.imagebind.model import ImageBind
 from moca.metrics.segmentation import frame_iou
 from moca.segmentation.coarse import coarse_mask
 from moca.segmentation.config import SegmentConfig
-from moca.segmentation.gate import level_dbfs, support
+from moca.segmentation.gate import support
 from moca.training.calibrate import joint_gates
 from moca.training.frozen import FrozenReader
 from recipes.stage_pairs import Pairs
