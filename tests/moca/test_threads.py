@@ -70,7 +70,7 @@ def test_eight_threads_on_one_segmenter_get_the_bits_of_one(listening, make_step
 
 @pytest.mark.parametrize("name", METHODS)
 def test_eight_threads_on_a_method_of_mini_get_the_bits_of_one(name):
-    method, clips = METHODS[name](), some_clips(2)
+    method, clips = METHODS[name](), some_clips(2, width=120)
     assert differing_clips(method, clips, threads=8) == []
     results = [next(method.segment_steps(clip)) for clip in clips]
     assert all(result.mask.any() for result in results)
