@@ -17,8 +17,8 @@ from moca.baselines.loading import Card, load_parts, mini_settings
 from moca.core.frames import resized
 from moca.core.maps import resize_maps
 from moca.core.settings import Settings, setting
-from moca.core.step import Segment, Step, StepResult
-from moca.segmentation.gate import empty_result, result_of, why_silent
+from moca.core.step import Segment, Step, StepResult, empty_result, result_of
+from moca.segmentation.gate import why_silent
 
 BATCH_STEPS = 8  # frames held at a time; it changes memory, not results
 

@@ -23,7 +23,7 @@ from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.media.logmel import LogMelConfig, clip_spans, log_mel
 from moca.metrics import THRESHOLDS, f_measure, frame_iou, hard_mask, mean_iou, probabilities, threshold_curves
-from moca.pipeline.loading import frozen_towers
+from moca.pipeline.encoder import frozen_towers
 
 Row = tuple[str, float, float]
 TINY = ImageBindConfig(

@@ -26,8 +26,10 @@ from moca.corpus.corpus import Corpus, corpus_from_arrays
 from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.imagebind.weights import load_imagebind
 from moca.metrics.segmentation import mean_iou
-from moca.pipeline.card import ENTRIES
-from moca.pipeline.loading import PIPELINE_FORMAT, Pipeline, frozen_towers
+from moca.pipeline.card import PIPELINE_FORMAT
+from moca.pipeline.encoder import frozen_towers
+from moca.pipeline.loading import Pipeline
+from moca.pipeline.parts import ENTRIES
 from moca.segmentation.coarse import coarse_mask
 from moca.segmentation.config import SegmentConfig
 from moca.segmenter import Segmenter

@@ -28,7 +28,7 @@ from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.imagebind.weights import load_imagebind
 from moca.foundation.manifest import bundled_weights
 from moca.mining import purity
-from moca.pipeline.loading import frozen_towers
+from moca.pipeline.encoder import frozen_towers
 from moca.training.frozen import FrozenReader, sounding_rows
 from moca.training.loop import make_accelerator, train
 from moca.training.losses.objective import Objective

@@ -28,8 +28,8 @@ def mask_boxes(masks: np.ndarray) -> np.ndarray:
     """
     ends = []
     for axis in (1, 2):  # what is left of (N, H, W) is (N, W) for x, (N, H) for y
-        seen = masks.any(axis=axis)
-        first, last = seen.argmax(1), seen.shape[1] - seen[:, ::-1].argmax(1)
-        ends.append((first * seen.any(1), last * seen.any(1)))
+        lines = masks.any(axis=axis)
+        first, last = lines.argmax(1), lines.shape[1] - lines[:, ::-1].argmax(1)
+        ends.append((first * lines.any(1), last * lines.any(1)))
     (x0, x1), (y0, y1) = ends
     return np.stack([x0, y0, x1, y1], axis=1).astype(np.float32)

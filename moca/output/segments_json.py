@@ -57,7 +57,7 @@ def _proposals_record(proposals: Proposals) -> dict[str, Any]:
         {
             "index": at,
             "score": round(float(proposals.scores[at]), 6),
-            "overlap": round(float(proposals.overlaps[at]), 6),
+            "overlap": round(float(proposals.measured[at]), 6),
         }
         for at in proposals.matched
     ]
@@ -114,7 +114,7 @@ class StoredSteps:
             return None
         with np.load(path, allow_pickle=False) as kept:
             small = np.unpackbits(kept["masks"], axis=2, count=int(kept["width"]))
-            figures = {"scores": kept["scores"], "overlaps": kept["overlaps"]}
+            figures = {"scores": kept["scores"], "measured": kept["overlaps"]}
         masks = [cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST) > 0 for mask in small]
         return Proposals(
             masks=np.stack(masks) if masks else np.zeros((0, *size), bool),

@@ -109,5 +109,5 @@ def _write_proposals(path: Path, proposals: Proposals, share: float) -> None:
         masks=np.packbits(small, axis=2),
         width=width,
         scores=proposals.scores,
-        overlaps=proposals.overlaps,
+        overlaps=proposals.measured,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from moca.core.settings import changed
 from moca.corpus.sources import find_clips
 from moca.foundation.manifest import bundled_weights
-from moca.pipeline.loading import Foundation, default_blocks, load_encoder
+from moca.pipeline.encoder import Foundation, default_blocks, load_encoder
 from moca.reproduce.config import ReproduceConfig
 from moca.reproduce.specs import Training, blocks_here
 from moca.training.config import PRESETS, TrainConfig

@@ -16,7 +16,9 @@ from moca.corpus.corpus import Corpus, build_corpus
 from moca.corpus.sources import find_clips
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
-from moca.pipeline.loading import PIPELINE_FORMAT, Foundation, Pipeline, default_blocks, frozen_towers, load_encoder
+from moca.pipeline.card import PIPELINE_FORMAT
+from moca.pipeline.encoder import Foundation, default_blocks, frozen_towers, load_encoder
+from moca.pipeline.loading import Pipeline
 from moca.segmenter import Segmenter
 from moca.training.calibrate import calibrate, starting_settings
 from moca.training.checkpoints import Origin

@@ -202,7 +202,7 @@ def test_huge_without_its_weights_says_how_to_get_them(tmp_path, clip, monkeypat
 def test_adapters_of_another_encoder_are_refused(tmp_path, clip, refuse):
     from moca.adapters import save_adapters
     from moca.foundation.imagebind.weights import load_imagebind
-    from moca.pipeline.loading import frozen_towers
+    from moca.pipeline.encoder import frozen_towers
 
     towers = frozen_towers(load_imagebind(MINI / "imagebind"))
     save_adapters(tmp_path / "adapters", towers, fingerprint="1a2b3c4d5e6f7a8b")

@@ -242,7 +242,7 @@ def test_the_record_tells_the_coarse_mask_and_which_proposals_match(proposing, c
         "count": 3,
         "matched": [
             {"index": at, "score": pytest.approx([0.99, 0.95, 0.9][at], abs=1e-5), "overlap": pytest.approx(overlap)}
-            for at, overlap in enumerate(result.proposals.overlaps)
+            for at, overlap in enumerate(result.proposals.measured)
             if overlap > 0
         ],
     }
@@ -262,7 +262,7 @@ def test_proposals_come_back_when_a_stopped_run_goes_on(proposing, clip, tmp_pat
     again = UnfinishedRun(tmp_path / "out", {"a": 1})
     first, second = again.finished_steps()
     np.testing.assert_array_equal(first.coarse, results[0].coarse)
-    for name in ("masks", "scores", "overlaps", "matched"):  # small enough a frame to be kept as it is
+    for name in ("masks", "scores", "measured", "matched"):  # small enough a frame to be kept as it is
         np.testing.assert_array_equal(getattr(first.proposals, name), getattr(results[0].proposals, name))
     assert second.coarse is None and second.proposals is None
     assert step_record(first) == step_record(results[0]) == again.records[0]

@@ -340,7 +340,7 @@ def proposed(index, count=5, matched=(0, 3), *, empty=False):
     for at, mask in enumerate(masks):
         mask[2 : 6 + 2 * at, 3 * at : 3 * at + 9] = True
     proposals = Proposals(
-        masks=masks, scores=np.full(count, 0.9, np.float32), overlaps=np.full(count, 0.6), matched=matched
+        masks=masks, scores=np.full(count, 0.9, np.float32), measured=np.full(count, 0.6), matched=matched
     )
     return one, replace(result, coarse=coarse.mask, proposals=proposals)
 
@@ -377,6 +377,6 @@ def test_many_proposals_of_a_large_frame_stay_small(tmp_path):
     one, result = step(0, size=(540, 960))
     masks = generator.random((40, 540, 960)) > 0.5
     figures = np.ones(40)
-    proposals = Proposals(masks=masks, scores=figures, overlaps=figures, matched=(1,))
+    proposals = Proposals(masks=masks, scores=figures, measured=figures, matched=(1,))
     result = replace(result, coarse=result.mask, proposals=proposals)
     assert len(written(build([(one, result)]), tmp_path)) < 600_000

@@ -12,7 +12,8 @@ from moca.adapters import AdapterError, load_adapters
 from moca.errors import InputError
 from moca.media import write_video
 from moca.mining import MiningConfig
-from moca.pipeline.loading import load_encoder, load_pipeline
+from moca.pipeline.encoder import load_encoder
+from moca.pipeline.loading import load_pipeline
 from moca.segmenter import Segmenter
 from moca.training.config import LabelConfig, TrainConfig
 from moca.training.folder import read_run

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from moca.core.loudness import level_dbfs
 from moca.errors import InputError
 from moca.mining import MiningConfig
-from moca.segmentation.gate import level_dbfs
 from moca.training.config import LabelConfig, TrainConfig
 from moca.training.losses import objective as module
 from moca.training.losses.objective import COSINE_SCALE, Objective, coloured_noise, distillation_loss

@@ -7,15 +7,18 @@ import pytest
 import torch
 from transformers import Owlv2Config, Owlv2ForObjectDetection, SamConfig, SamModel
 
-import moca.pipeline.loading as zoo
+import moca.pipeline.card as card_module
+import moca.pipeline.loading as loading
 from moca.adapters import fingerprint
 from moca.errors import InputError
+from moca.foundation import published
 from moca.foundation.catalogue import row_of
 from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.owlv2 import save_objects
 from moca.foundation.sam.sam import save_sam
-from moca.pipeline.card import catalogue_parts, described_parts, no_proposals, read_parts
-from moca.pipeline.loading import load_encoder, load_pipeline
+from moca.pipeline.encoder import load_encoder
+from moca.pipeline.loading import load_pipeline
+from moca.pipeline.parts import catalogue_parts, described_parts, no_proposals, read_parts
 from moca.segmentation.config import ProposalConfig
 from moca.segmenter import Segmenter
 
@@ -145,7 +148,8 @@ def test_tiny_models_propose_end_to_end(model, make_step, kind):
 
 
 def test_a_runs_folder_has_the_parts_of_the_model_it_was_trained_on(model, write_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo, "bundled_weights", lambda: tmp_path / "bundled")
+    for module in (card_module, published):
+        monkeypatch.setattr(module, "bundled_weights", lambda: tmp_path / "bundled")
     (tmp_path / "bundled").mkdir()
     (tmp_path / "bundled" / "mini").symlink_to(write_model("bare"))
     (tmp_path / "bundled" / "mini" / "imagebind").symlink_to(model / "encoder")
@@ -158,7 +162,7 @@ def test_a_runs_folder_has_the_parts_of_the_model_it_was_trained_on(model, write
     card = json.loads((model / "pipeline.json").read_text())
     (tmp_path / "bare" / "pipeline.json").write_text(json.dumps(card))
     seen = []
-    monkeypatch.setattr(zoo, "make_proposer", lambda parts, device: seen.append(parts) or (None, {}))
+    monkeypatch.setattr(loading, "make_proposer", lambda parts, device: seen.append(parts) or (None, {}))
     load_pipeline(run)
     assert (seen[-1].masks, seen[-1].objects) == ("mini", "mini")
     assert seen[-1].config == ProposalConfig(kind="boxes", **EAGER)
@@ -186,7 +190,7 @@ def test_names_are_folders_beside_the_card_or_as_the_loaders_take_them(tmp_path)
         assert read_parts({"masks": named}, tmp_path, {}).masks == found
     (tmp_path / "parts" / "sam").mkdir(parents=True)
     assert read_parts({"masks": "parts/sam"}, tmp_path, {}).masks == str(tmp_path / "parts" / "sam")
-    assert described_parts({"masks": "sam", "name": "x"}, None) == {"masks": "mini"}
+    assert described_parts({"masks": "mini", "name": "x"}, tmp_path) == {"masks": "mini"}
     assert described_parts({"proposals": {}, "objects": "a/b"}, tmp_path) == {"proposals": {}, "objects": "a/b"}
 
 
