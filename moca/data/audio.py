@@ -23,6 +23,7 @@ def read_wav(path: str | Path, *, sample_rate_hz: int = SAMPLE_RATE_HZ) -> np.nd
     a polyphase filter. Samples beyond full scale are clipped. A file that is cut off is read as far as it goes.
     Raises InputError if it is not a WAV file, or one with other sound.
     """
+    import av
     from scipy.signal import resample_poly
 
     path = Path(path)
@@ -30,7 +31,7 @@ def read_wav(path: str | Path, *, sample_rate_hz: int = SAMPLE_RATE_HZ) -> np.nd
         raise InputError(f"audio must be a WAV file, {path} does not exist; check the path.")
     try:
         rate_hz, samples = _decoded(path)
-    except (OSError, ValueError) as error:  # libav's own errors are kinds of both
+    except (av.FFmpegError, OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).splitlines()[0]
         raise InputError(
             f"audio must be a PCM or float WAV file, {path} cannot be read ({reason}); convert it with "

@@ -4,7 +4,7 @@ Time zero is the moment the first frame of the video stream is shown; sound is p
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import count
@@ -71,6 +71,7 @@ def read_steps(
     frame_at: float = 0.5,
     video_stream: int | None = None,
     audio_stream: int | None = None,
+    on_cut_off: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
     """Cut a video into steps and yield them in order, holding one step in memory whatever the length.
 
@@ -81,7 +82,9 @@ def read_steps(
 
     The file is opened and its first frame decoded at once, so InputError (nothing to read there, no video, no
     such stream, no frame that decodes) comes from the call, not from the loop. Damaged packets are passed
-    over; a file that stops before its declared end is read as far as it goes, with a UserWarning at the end.
+    over; a file that stops before its declared end is read as far as it goes. Then, with its last steps, on_cut_off
+    is called with one sentence about that, by the thread that takes the steps; it may raise an error to stop the
+    reading. None gives a CutOffWarning instead.
 
     >>> for step in read_steps("clip.mp4"):                       # doctest: +SKIP
     ...     print(step.start_s, step.frame.shape, step.audio is None)
@@ -99,7 +102,7 @@ def read_steps(
         video = choose_video(container, path, video_stream)
         audio = choose_audio(voice, path, audio_stream)
         pictures = Pictures(container, video, path)
-        end = VideoEnd(ahead, ahead.streams[video.index], path, pictures.zero)
+        end = VideoEnd(ahead, ahead.streams[video.index], path, pictures.zero, on_cut_off)
         sound = None
         if audio is not None:
             sound = Sound(voice, audio, zero=pictures.zero, sample_rate_hz=sample_rate_hz)
