@@ -1,5 +1,6 @@
 """Opening a video file, choosing its streams, decoding them; one line for everything that can be wrong."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -126,6 +127,16 @@ def _with_index(streams: list, path: str | Path, kind: str, index: int):
 def frame_rate(stream) -> Fraction | None:
     """Average frames per second of a video stream, None when the file does not say."""
     return stream.average_rate or stream.guessed_rate or None
+
+
+def declared_duration_s(container, stream) -> float | None:
+    """Length in seconds of a video stream as the file's header says it, else of the file; None when it does not."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag is not None:  # Matroska keeps the length of a stream here
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    return container.duration / 1e6 if container.duration else None
 
 
 def packets(container, *streams) -> Iterator:

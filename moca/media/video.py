@@ -3,7 +3,6 @@
 Time zero is the moment the first frame of the video stream is shown; sound is placed by its own time stamps.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
@@ -20,6 +19,7 @@ from moca.media.streams import (
     audio_streams,
     choose_audio,
     choose_video,
+    declared_duration_s,
     frame_rate,
     open_container,
     video_streams,
@@ -43,7 +43,7 @@ def probe(path: str | Path, *, video_stream: int | None = None, audio_stream: in
             width=pictures.width,
             height=pictures.height,
             rate_hz=None if rate is None else float(rate),
-            duration_s=_duration_s(container, video),
+            duration_s=declared_duration_s(container, video),
             rotation_deg=pictures.turn.degrees,
             video_stream=video.index,
             audio_stream=None if audio is None else audio.index,
@@ -52,15 +52,6 @@ def probe(path: str | Path, *, video_stream: int | None = None, audio_stream: in
             sample_rate_hz=None if audio is None else audio.codec_context.sample_rate,
             channels=None if audio is None else audio.codec_context.layout.nb_channels,
         )
-
-
-def _duration_s(container, video) -> float | None:
-    if video.duration:
-        return float(video.duration * video.time_base)
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", video.metadata.get("DURATION", ""))
-    if tag is not None:  # Matroska keeps the length of a stream here
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
-    return container.duration / 1e6 if container.duration else None
 
 
 def read_steps(

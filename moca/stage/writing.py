@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.stage.avss import avss_job
 from moca.stage.layout import SPLITS, STEPS, Job, MS3Job, S4Job, write_clip
@@ -40,7 +41,7 @@ def write_stage(
     size: int = 224,
     rate_hz: int = 8,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write train, val and test clips in the data sets' own layouts; returns root.
 
@@ -50,7 +51,7 @@ def write_stage(
     sounds at VGG-SS's annotated frame, which is in the fifth second. extras: number of test clips of each of
     `silence`, `noise` and `offscreen`, folders that look like an AVSBench root with S4 alone and empty masks, for
     counting false positives. size: side in pixels. rate_hz: video frames per second. workers: processes.
-    progress(done, total) is called after every clip, those found finished included.
+    progress counts clips, those that were finished before included.
 
     Frames, masks (0/255, mode L; S4's train split has the first only), 16 kHz wav, mp4 and csv are written; for AVSS
     JPEG frames, class numbers (mode L) and their colours.
@@ -84,8 +85,7 @@ def write_stage(
     entries: dict[int, Any] = {}
     for position, entry in _work(jobs, workers):
         entries[position] = entry
-        if progress is not None:
-            progress(len(entries), len(jobs))
+        progress("drawing clips", len(entries), len(jobs))
     _write_lists(jobs, entries)
     return root
 

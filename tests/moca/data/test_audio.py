@@ -119,7 +119,9 @@ def test_chunks_with_titles_and_files_cut_off_are_read_without_a_word(tmp_path, 
     cut = tmp_path / "cut.wav"
     cut.write_bytes(path.read_bytes()[:4050])
     heard = read_wav(cut)
-    assert 1900 < len(heard) < 4000 and np.array_equal(heard, by_scipy(cut)) and np.array_equal(heard, whole[:len(heard)])
+    assert (
+        1900 < len(heard) < 4000 and np.array_equal(heard, by_scipy(cut)) and np.array_equal(heard, whole[: len(heard)])
+    )
     assert not recwarn.list
 
 
@@ -149,7 +151,7 @@ def test_compressed_sound_is_refused(tmp_path, format_tag):
     path = pcm(tmp_path / "odd.wav", np.zeros((4000, 1)), width=1, channels=1)
     data = path.read_bytes()
     path.write_bytes(data[:20] + struct.pack("<H", format_tag) + data[22:])
-    with pytest.raises(InputError, match="audio must be a PCM or float WAV file, .* cannot be read "):
+    with pytest.raises(InputError, match=r"audio must be a PCM or float WAV file, .* cannot be read "):
         read_wav(path)
 
 

@@ -22,7 +22,7 @@ def stage(tmp_path_factory) -> Path:
     calls = []
     root = tmp_path_factory.mktemp("stage") / "world"
     write_stage(root, s4=(2, 1, 1), ms3=(1, 0, 1), extras=1, seed=3, progress=lambda *call: calls.append(call), **FORM)
-    assert calls == [(done, 9) for done in range(1, 10)]
+    assert calls == [("drawing clips", done, 9) for done in range(1, 10)]
     return root
 
 
@@ -127,7 +127,7 @@ def test_a_stage_resumes_and_grows_to_what_it_would_have_been(tmp_path):
 
 
 def test_an_interrupt_leaves_whole_files_and_a_stage_that_can_go_on(tmp_path):
-    def stop(done, total):
+    def stop(what, done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
