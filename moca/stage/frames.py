@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from moca.errors import InputError
+from moca.stage.arranging import build_scene
 from moca.stage.casting import Cast, draw_cast
-from moca.stage.scene import build_scene
 from moca.stage.seeds import generator
 from moca.stage.sounds import ambience, limit, render_voice
 from moca.stage.synthesis import SAMPLE_RATE_HZ

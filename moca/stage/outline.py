@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from moca.errors import InputError
+from moca.stage.arranging import build_scene
 from moca.stage.casting import Cast, draw_cast
 from moca.stage.frames import check_size
-from moca.stage.scene import Scene, build_scene
+from moca.stage.scene import Scene
 from moca.stage.seeds import generator
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import cv2
 
+from moca.core.files import write_text_whole
 from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.stage.avss import avss_job
@@ -18,7 +19,6 @@ from moca.stage.layout import SPLITS, STEPS, Job, MS3Job, S4Job, write_clip
 from moca.stage.objects import CLASSES
 from moca.stage.outline import StageConfig
 from moca.stage.seeds import generator
-from moca.stage.storing import write_text
 from moca.stage.vggss import vggss_job
 
 STAGE_FORMAT = 1
@@ -76,7 +76,7 @@ def write_stage(
     _check_root(root, settings)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        write_text(root / "stage.json", json.dumps(settings | {"counts": counts}, indent=2) + "\n")
+        write_text_whole(root / "stage.json", json.dumps(settings | {"counts": counts}, indent=2) + "\n")
     except OSError as error:
         raise InputError(
             f"{root} cannot be written to ({error.strerror}); choose a folder you may write to."
@@ -115,17 +115,17 @@ def _is_count(value: object) -> bool:
 def _check_root(root: Path, settings: dict) -> None:
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} cannot be written to (it is a file); choose a folder.")
-    found = root / "stage.json"
-    if not found.is_file():
-        if root.is_dir() and any(path.suffix != ".partial" for path in root.iterdir()):
+    record = root / "stage.json"
+    if not record.is_file():
+        if root.is_dir() and any(not path.name.startswith(".stage.") for path in root.iterdir()):
             raise InputError(f"{root} is not empty and holds no stage (no stage.json); choose an empty or new folder.")
         return
     try:
-        held = json.loads(found.read_text(encoding="utf-8"))
+        held = json.loads(record.read_text(encoding="utf-8"))
         other = next((name for name, value in settings.items() if held[name] != value), None)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{found} must be what a stage writes, and it cannot be understood; choose another folder."
+            f"{record} must be what a stage writes, and it cannot be understood; choose another folder."
         ) from error
     if other is not None:
         raise InputError(
@@ -148,8 +148,8 @@ def _job(root: Path, group: str, split: str, index: int, seed: int, config: Stag
     drawn = {"split": split, "index": index, "seed": seed, "config": config}
     if group == "ms3":
         return MS3Job(folder=root / "Multi-sources", kind="ms3", **drawn)
-    place = root / group if group in EXTRAS else root
-    return S4Job(folder=place / "Single-source", kind=EXTRAS.get(group, group), **drawn)
+    parent = root / group if group in EXTRAS else root
+    return S4Job(folder=parent / "Single-source", kind=EXTRAS.get(group, group), **drawn)
 
 
 def _work(jobs: list[Job], workers: int) -> Iterator[tuple[int, Any]]:
@@ -174,4 +174,4 @@ def _write_lists(jobs: list[Job], entries: dict[int, Any]) -> None:
     for folder in sorted({job.folder for job in jobs}):
         own = [position for position, job in enumerate(jobs) if job.folder == folder]
         for name, text in jobs[own[0]].lists([entries[position] for position in own]).items():
-            write_text(folder / name, text)
+            write_text_whole(folder / name, text)

@@ -132,7 +132,7 @@ def test_an_interrupt_leaves_whole_files_and_a_stage_that_can_go_on(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         write_stage(tmp_path / "cut", s4=(2, 0, 0), progress=stop, **FORM)
-    assert not list(tmp_path.rglob("*.partial")) and not list(tmp_path.rglob("*.csv"))
+    assert not list(tmp_path.rglob("*.partial*")) and not list(tmp_path.rglob("*.csv"))
     write_stage(tmp_path / "cut", s4=(2, 0, 0), **FORM)
     write_stage(tmp_path / "whole", s4=(2, 0, 0), **FORM)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
@@ -149,7 +149,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, monkeypatch):
         f"clip s4_train_00000 cannot be written below {tmp_path / 'new' / 'Single-source'} "
         f"(No space left on device); make room there, then run the same again to continue."
     )
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
 def test_several_workers_write_the_same_files(tmp_path):
