@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from moca.data.folders import files_by_name
+from moca.data.reading import files_by_name
 from moca.errors import InputError
 
 COLUMNS = ("id", "start", "label", "split")
@@ -68,19 +68,19 @@ def read_vggsound(table: str | Path, clips: str | Path, split: str = "train") ->
         splits = ", ".join(sorted({part for *_, part in rows})) or "none"
         raise InputError(f"{table} must list clips of the split {split!r}, its splits are: {splits}; choose one.")
     there = files_by_name(clips)
-    found, missing = [], []
+    present, missing = [], []
     for name, (key, start, label) in listed.items():
         path = there.get(f"{name}.mp4")
         if path is None:
             missing.append(name)
         else:
-            found.append(VGGSoundClip(youtube_id=key, start_s=start, label=label, path=path))
-    if not found:
+            present.append(VGGSoundClip(youtube_id=key, start_s=start, label=label, path=path))
+    if not present:
         raise InputError(
             f"{clips} must hold at least one of the {len(listed)} {split} clips that {table.name} lists, has none "
             f"(looked for {missing[0]}.mp4 and the like); name the right folder with --clips."
         )
-    return VGGSound(clips=tuple(found), missing=tuple(missing))
+    return VGGSound(clips=tuple(present), missing=tuple(missing))
 
 
 def _read_rows(table: Path) -> Iterator[tuple[str, int, str, str]]:

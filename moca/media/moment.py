@@ -44,7 +44,7 @@ def read_moment(
         start = max(Fraction(0), time - length / 2)
         end = VideoEnd(ahead, ahead.streams[video.index], path, pictures.zero, on_cut_off).by(start + length)
         start = max(Fraction(0), end - length)
-        shown, frame = pictures.at(time)
+        shown, frame = pictures.on_show(time)
         window = None
         if audio is not None:
             sound = Sound(voice, audio, zero=pictures.zero, sample_rate_hz=sample_rate_hz)

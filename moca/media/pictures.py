@@ -52,7 +52,7 @@ class Pictures:
         self._timeline, self._shown, self._next = self.timed(), None, None
 
     def timed(self) -> Iterator[tuple[Fraction, object]]:
-        """Every frame with its time in seconds from time zero; times strictly increase. Use this or `at`.
+        """Every frame with its time in seconds from time zero; times strictly increase. Use this or `on_show`.
 
         A frame without a time stamp follows its predecessor by one frame of the average rate. A frame that
         comes with an earlier stamp than its predecessor is left out: it could never be shown.
@@ -68,7 +68,7 @@ class Pictures:
                 last = time
             frame = next(self._frames, None)
 
-    def at(self, time: Fraction) -> tuple[Fraction, object]:
+    def on_show(self, time: Fraction) -> tuple[Fraction, object]:
         """The frame on show at `time` (the last that starts by then) and its time. `time` may not go back."""
         if self._shown is None:
             self._shown, self._next = next(self._timeline), next(self._timeline, None)

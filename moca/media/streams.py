@@ -89,8 +89,8 @@ def choose_video(container, path: str | Path, index: int | None = None):
 
     streams = video_streams(container)
     if not streams:
-        found = "only audio" if container.streams.audio else "nothing that shows moving pictures"
-        raise InputError(f"{path} has no video stream, {found}; {GIVE_A_VIDEO}")
+        content = "only audio" if container.streams.audio else "nothing that shows moving pictures"
+        raise InputError(f"{path} has no video stream, {content}; {GIVE_A_VIDEO}")
     if index is not None:
         return _with_index(streams, path, "video", index)
     return max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))

@@ -115,7 +115,7 @@ def _steps(
             end = video_end.by(start + length)
             if index and end - start <= _ROUNDING_S:
                 return
-            time, frame = pictures.at(start + frame_at * (end - start))
+            time, frame = pictures.on_show(start + frame_at * (end - start))
             window = None
             if sound is not None:
                 window = sound.between(ceil(start * sample_rate_hz), ceil(end * sample_rate_hz))

@@ -184,10 +184,10 @@ def _checked_sound(audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, 
 
 def _check_frame(rgb: np.ndarray, shape: tuple | None, number: int) -> None:
     """Refuse a frame that is no (H, W, 3) uint8 picture, or not of the first frame's shape."""
-    found = f"shape {getattr(rgb, 'shape', None)} of {getattr(rgb, 'dtype', type(rgb).__name__)}"
+    received = f"shape {getattr(rgb, 'shape', None)} of {getattr(rgb, 'dtype', type(rgb).__name__)}"
     if getattr(rgb, "dtype", None) != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise InputError(f"frame {number} must be (height, width, 3) uint8 RGB, got {found}.")
+        raise InputError(f"frame {number} must be (height, width, 3) uint8 RGB, got {received}.")
     if max(rgb.shape[:2]) > MAX_SIDE:
-        raise InputError(f"frame {number} must have sides of at most {MAX_SIDE} pixels, got {found}.")
+        raise InputError(f"frame {number} must have sides of at most {MAX_SIDE} pixels, got {received}.")
     if shape is not None and rgb.shape != shape:
-        raise InputError(f"frame {number} must have the shape of the first frame, {shape}, got {found}.")
+        raise InputError(f"frame {number} must have the shape of the first frame, {shape}, got {received}.")

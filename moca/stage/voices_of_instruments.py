@@ -27,8 +27,8 @@ from moca.stage.synthesis import (
 def guitar(rng: Rng, samples: int) -> np.ndarray:
     """Plucked strings: harmonics that die away, the high ones first."""
     wave, root = np.zeros(samples, np.float32), rng.uniform(85, 260)
-    number, place = np.arange(1, 25), rng.uniform(0.1, 0.45)
-    strength = np.abs(np.sin(np.pi * number * place)) / number ** rng.uniform(0.7, 1.3)
+    number, plucked = np.arange(1, 25), rng.uniform(0.1, 0.45)
+    strength = np.abs(np.sin(np.pi * number * plucked)) / number ** rng.uniform(0.7, 1.3)
     dull = harmonic_table(strength[:6] / np.arange(1, 7), rng)
     bright = harmonic_table(below_nyquist(strength, root * 2), rng)
     slow, fast, steps = rng.uniform(0.25, 0.7), rng.uniform(0.06, 0.18), np.array([0, 3, 5, 7, 10, 12])

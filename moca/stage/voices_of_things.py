@@ -118,8 +118,8 @@ def phone(rng: Rng, samples: int) -> np.ndarray:
     upper = look_up(phases(rate, samples, rng.random())) > 0
     path = np.where(upper, low * rng.uniform(1.18, 1.4), low)
     cycle, share = rng.uniform(0.45, 0.95), rng.uniform(0.6, 0.85)
-    place = (phases(1 / cycle, samples, rng.random())) % 1.0
-    gate = np.clip(np.minimum(place, share - place) * cycle / 0.008, 0, 1).astype(np.float32)
+    position = (phases(1 / cycle, samples, rng.random())) % 1.0
+    gate = np.clip(np.minimum(position, share - position) * cycle / 0.008, 0, 1).astype(np.float32)
     return look_up(phases(path, samples), table) * gate
 
 
