@@ -54,17 +54,17 @@ SUBSETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class AVSClip:
-    """One clip of five one-second steps.
-
-    category: S4's class of the sounding object; "" in MS3, which has none. masks: one per frame, None where a
-    frame has no annotation (S4's training clips are annotated on their first frame only).
-    """
+    """One clip of five one-second steps."""
 
     name: str
     category: str
+    """S4's class of the sounding object; "" in MS3, which has none."""
     frames: tuple[Path, ...]
+    """One picture a second."""
     masks: tuple[Path | None, ...]
+    """One per frame; None where there is no annotation: S4's training clips have one of their first frame only."""
     audio: Path
+    """The WAV file of the whole clip."""
 
     def steps(self) -> Iterator[Step]:
         """The clip as every method sees it: one frame and one second of sound at a time."""

@@ -30,9 +30,10 @@ COLUMNS = (("uid", 1), ("a_obj", 4), ("split", 5), ("label", 6))
 
 @dataclass(frozen=True, kw_only=True)
 class AVSSClasses:
-    """names: of the classes, by their number in the masks; 0 is the background."""
+    """The classes of the masks."""
 
     names: tuple[str, ...]
+    """By their number in the masks; 0 is the background."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,22 +51,24 @@ class AVSSClasses:
 
 @dataclass(frozen=True, kw_only=True)
 class AVSSClip:
-    """One clip of one-second steps.
-
-    name: its uid. category: the classes that sound in it, joined by "_" as the csv has them. part: v1s, v1m or v2.
-    labels: one file per frame, None where a frame has no annotation (training clips of v1s are annotated on their
-    first frame only). classes: number of classes, background included. size: side of the square that frames and
-    labels are resized to, None for their own size.
-    """
+    """One clip of one-second steps."""
 
     name: str
+    """Its uid."""
     category: str
+    """The classes that sound in it, joined by "_" as the csv has them."""
     part: str
+    """v1s, v1m or v2."""
     frames: tuple[Path, ...]
+    """One picture a second."""
     labels: tuple[Path | None, ...]
+    """One per frame; None where there is no annotation: training clips of v1s have one of their first frame only."""
     audio: Path
+    """The WAV file of the whole clip."""
     classes: int
+    """Number of classes, background included."""
     size: int | None = SIZE
+    """Side in pixels of the square that frames and labels are resized to; None for their own size."""
 
     def steps(self) -> Iterator[Step]:
         """The clip as every method sees it: one frame and one second of sound at a time."""

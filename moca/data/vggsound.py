@@ -19,12 +19,15 @@ COLUMNS = ("id", "start", "label", "split")
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSoundClip:
-    """One clip that is there. label: what annotators heard; read for evaluation, never used in training."""
+    """One clip that is there."""
 
     youtube_id: str
     start_s: int
+    """Where in the video on YouTube it starts."""
     label: str
+    """What annotators heard; read for evaluation, never used in training."""
     path: Path
+    """The video file."""
 
     @property
     def name(self) -> str:
@@ -34,10 +37,12 @@ class VGGSoundClip:
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSound:
-    """One split: the clips that are there, in the order of the csv, and the names of those that are not."""
+    """The clips of one split."""
 
     clips: tuple[VGGSoundClip, ...]
+    """Those that are there, in the order of the csv."""
     missing: tuple[str, ...]
+    """Names of those that are not."""
 
 
 def clip_name(youtube_id: str, start_s: int) -> str:

@@ -28,18 +28,19 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSSClip:
-    """One clip that is there.
-
-    name: `<id>_<start, six digits>`. category: its class. boxes: x0, y0, x1, y1 of what sounds, as parts of the
-    frame's width and height; kept as they are in the file, 18 official ones are degenerate and cover nothing.
-    audio_s: seconds of sound around the annotated frame that a method hears.
-    """
+    """One clip that is there."""
 
     name: str
+    """`<id>_<start, six digits>`."""
     category: str
+    """Its class."""
     boxes: tuple[Box, ...]
+    """x0, y0, x1, y1 of what sounds, as parts of the frame's width and height, as they are in the file: 18 official
+    ones are degenerate and cover nothing."""
     path: Path
+    """The video file."""
     audio_s: float = 1.0
+    """Seconds of sound around the annotated frame that a method hears."""
 
     def steps(self) -> Iterator[Step]:
         """One step: the annotated frame and the sound around it; of a clip that ends before, its last frame."""
@@ -57,10 +58,12 @@ class VGGSSClip:
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSS:
-    """The clips that are there, in the order of the JSON file, and the names of those that are not."""
+    """The annotated clips."""
 
     clips: tuple[VGGSSClip, ...]
+    """Those that are there, in the order of the JSON file."""
     missing: tuple[str, ...]
+    """Names of those that are not."""
 
 
 def read_vggss(boxes: str | Path, clips: str | Path, *, audio_s: float = 1.0) -> VGGSS:

@@ -15,26 +15,28 @@ _TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a video file says about itself.
-
-    width, height: size in pixels as shown, after rotation. rate_hz: average frames per second, None when the
-    file does not say. duration_s: declared length of the video stream (else of the file), None when not
-    declared. rotation_deg: clockwise turn from the stored to the shown picture, 0, 90, 180 or 270.
-    video_stream, audio_stream: the chosen indices into the file's streams (audio None without sound);
-    video_streams, audio_streams: all that could be chosen. sample_rate_hz, channels: of the chosen audio.
-    """
+    """What a video file says about itself."""
 
     path: Path
     width: int
+    """In pixels as shown, after rotation; height too."""
     height: int
     rate_hz: float | None
+    """Average frames per second; None when the file does not say."""
     duration_s: float | None
+    """Declared length of the video stream, else of the file; None when it is not declared."""
     rotation_deg: int
+    """Clockwise turn from the stored to the shown picture: 0, 90, 180 or 270."""
     video_stream: int
+    """Index of the chosen one among the file's streams."""
     audio_stream: int | None
+    """The same for the sound; None without any."""
     video_streams: tuple[int, ...]
+    """Indices of all video streams that could be chosen."""
     audio_streams: tuple[int, ...]
+    """Indices of all audio streams that could be chosen."""
     sample_rate_hz: int | None
+    """Of the chosen audio stream; None without any. So is channels."""
     channels: int | None
 
 

@@ -37,13 +37,14 @@ class StageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """A clip to be drawn. seed: what everything in it depends on. active (steps, voices) bool: which voice of
-    cast.heard is on in which step."""
+    """A clip to be drawn."""
 
     config: StageConfig
     seed: int
+    """What everything in it depends on."""
     cast: Cast
     active: np.ndarray
+    """(steps, voices) bool: which voice of cast.heard is on in which step."""
 
     @property
     def frames_at(self) -> np.ndarray:

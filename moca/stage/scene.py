@@ -28,11 +28,13 @@ class Motion:
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A sprite in the scene: centre in sides of the frame, scale in frame pixels per sprite pixel, angle."""
+    """A sprite in the scene."""
 
     sprite: Sprite
     centre: tuple[float, float]
+    """x and y in sides of the frame, in the middle of the clip."""
     scale: float
+    """Frame pixels per sprite pixel."""
     angle_deg: float
     motion: Motion = field(default_factory=Motion)
 
@@ -59,15 +61,21 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """Everything needed to render any frame. Objects go from back to front; front is what covers them."""
+    """Everything needed to render any frame."""
 
     side: int
+    """Of the square frames, in pixels."""
     ground: np.ndarray
+    """What lies behind everything, (S, S, 3) uint8 RGB, larger than a frame where the camera pans."""
     camera: Camera
     shadow: tuple[float, float, float]
+    """How far shadows fall to the right and down, in sides of the frame, and how dark they are, 0 to 1."""
     objects: tuple[Item, ...]
+    """From back to front."""
     front: tuple[Item, ...]
+    """What covers the objects."""
     pan: tuple[float, float]
+    """Movement of the ground, in sides of the frame per second."""
 
     def masks(self, time_s: float) -> np.ndarray:
         """Visible pixels of every object, (objects, side, side) bool.
