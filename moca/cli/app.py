@@ -111,9 +111,8 @@ def segment(
 ) -> int:
     """Mask what sounds: masks/*.png, segments.json, overlay.mp4 and report.html for every video."""
     from moca.media import probe
-    from moca.media.collecting import collect_videos
     from moca.methods import load_method
-    from moca.output.batch import is_single, segment_many
+    from moca.output.batch import is_single, run_folders, segment_many
     from moca.output.config import OutputConfig
 
     if frozen and adapters is not None:
@@ -134,27 +133,26 @@ def segment(
         allow_truncated=allow_truncated,
     )
     single = is_single(inputs)
-    collect_videos(inputs)
+    run_folders(inputs, out)  # refuse before loading a model, this and what follows
     if single:
-        probe(inputs[0], video_stream=video_stream, audio_stream=audio_stream)  # refuse before loading a model
+        probe(inputs[0], video_stream=video_stream, audio_stream=audio_stream)
     loaded = load_method(method, model, device=device, settings=chosen)
     notice = loaded.notice
     if notice:
         error_console.print(f"note: {notice}", markup=False)
     with progress_bars() as progress:
-        outcome = segment_many(
-            loaded, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
-        )
+        outcome = segment_many(loaded, inputs, out, config, overwrite=overwrite, progress=_shown(progress))
     return _tell(outcome, out, single, known=notice)
 
 
-def _bar(progress: Progress, path: Path):
-    task = progress.add_task(path.name, total=1.0)
+def _shown(bars: Progress):
+    """A bar that shows one piece of work after the other, as `moca.core.progress.Progress` tells it."""
+    task = bars.add_task("", total=None)
 
-    def update(stage: str, share: float) -> None:
-        progress.update(task, completed=share, description=f"{path.name}: {stage}")
+    def report(what: str, done: float, total: float | None = None, **values: float) -> None:
+        bars.update(task, description=what, completed=done, total=total)
 
-    return update
+    return report
 
 
 def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
@@ -198,7 +196,6 @@ def stage(
     from moca.stage import write_stage
 
     with progress_bars() as progress:
-        task = progress.add_task("drawing", total=None)
         write_stage(
             out,
             s4=_counts("--s4", s4),
@@ -209,7 +206,7 @@ def stage(
             seed=seed,
             size=size,
             workers=workers,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=_shown(progress),
         )
     out_console.print(f"written: {out}", markup=False)
 

@@ -19,7 +19,7 @@ from moca.data.audio import SAMPLE_RATE_HZ
 from moca.data.avsbench import FRAMES, SUBSETS, AVSClip, read_avsbench
 from moca.data.vggsound import read_vggsound
 from moca.errors import InputError
-from moca.media import CutOffWarning, probe, read_steps
+from moca.media import probe, read_steps
 
 FULL_SCALE = 32767
 """The int16 that stands for 1.0; sound is kept in -32767..32767."""
@@ -103,15 +103,10 @@ class Source(ABC):
         is filled up with zeros. Raises InputError for a file that cannot be used, also one that is cut off.
         """
         most = reading.steps_per_video
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", CutOffWarning)
-            try:
-                kept, count = self._kept(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
-                wanted = evenly_spread(count, most)
-                if not wanted <= kept.keys():  # the headers promised another length
-                    kept, _ = self._kept(reading, wanted)
-            except CutOffWarning as warning:
-                raise InputError(f"{str(warning).removesuffix('.')}: mend or replace it.") from None
+        kept, count = self._kept(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
+        wanted = evenly_spread(count, most)
+        if not wanted <= kept.keys():  # the headers promised another length
+            kept, _ = self._kept(reading, wanted)
         steps = [kept[index] for index in sorted(wanted)]
         return Rows(
             frames=np.stack([frame for frame, _, _ in steps]),
@@ -146,7 +141,8 @@ class VideoSource(Source):
         return (self.path,)
 
     def steps(self, reading: ReadingConfig) -> Iterator[Step]:
-        return read_steps(self.path, steps_per_s=1 / reading.step_s, sample_rate_hz=reading.sample_rate_hz)
+        rates = {"steps_per_s": 1 / reading.step_s, "sample_rate_hz": reading.sample_rate_hz}
+        return read_steps(self.path, **rates, on_cut_off=_refuse_cut_off)
 
     def expected_steps(self, reading: ReadingConfig) -> int:
         return max(1, int((probe(self.path).duration_s or 0.0) / reading.step_s + 0.5))
@@ -259,5 +255,5 @@ def to_int16(audio: np.ndarray | None, samples: int) -> np.ndarray:
     return wave
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _refuse_cut_off(sentence: str) -> None:
+    raise InputError(f"{sentence.removesuffix('.')}: mend or replace it.")

@@ -254,7 +254,7 @@ def test_a_folder_with_a_broken_file_finishes_the_rest_and_says_so(tmp_path, cli
     code, stdout, stderr = moca("segment", tmp_path / "videos", "-o", tmp_path / "out")
     assert code == 2 and "good.mp4" in stdout
     assert f"error: 1 of 2 videos failed; see {tmp_path / 'out' / 'failures.csv'}" in stderr
-    assert (tmp_path / "out" / "good" / "segments.json").is_file()
+    assert (tmp_path / "out" / "good_mp4" / "segments.json").is_file()
 
 
 def test_a_pickle_is_never_executed(tmp_path, clip, monkeypatch, refuse):
