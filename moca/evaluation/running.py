@@ -21,6 +21,7 @@ from moca.evaluation.protocols.protocol import EvaluationProtocol, annotated
 from moca.evaluation.protocols.segmentation import Segmentation
 from moca.evaluation.result import ClipScore, EvaluationResult
 from moca.evaluation.statistics import SAMPLES, check_samples, intervals
+from moca.evaluation.variants import adjusted
 from moca.metrics.accumulators import BATCH_VIDEOS
 from moca.version import __version__
 
@@ -40,6 +41,7 @@ def evaluate(
     samples: int = SAMPLES,
     seed: int = 0,
     data: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> EvaluationResult | None:
     """Run a method on every clip and score it.
 
@@ -48,7 +50,8 @@ def evaluate(
     {"frozen": ..., "image only": ...}, run on the unchanged clips. extras: by name, clips in which nothing that is
     seen sounds; the method's masks there are false, and are measured by "segmentation". progress(done, total) is
     called after every clip. samples, seed: of the bootstrap intervals over clips, 0 for none. data: what the clips
-    are (JSON values), kept with the result.
+    are (JSON values), kept with the result. settings: fields of `SegmentConfig` that the protocol needs; MoCA has them
+    in the runs of that protocol, controls included, and the extras are measured with the method as it is.
 
     cache: a folder that keeps one small file per finished clip, so that a stopped run continues; entries belong to
     the method's name and `settings` (a JSON-able dict the method must then have), the protocol, this version and the
@@ -62,10 +65,11 @@ def evaluate(
     _check_shard(shard, cache)
     measure = _protocol(protocol, batch_videos)
     false = Segmentation(batch_videos)
-    plan = [("", method, clips, measure)]
-    plan += [(name, method, CONTROLS[name](clips), measure) for name in controls]
-    plan += [(name, variant, clips, measure) for name, variant in variants.items()]
-    plan += [(name, method, found, false) for name, found in extras.items()]
+    fitted = adjusted(method, settings or {})
+    plan = [("", fitted, clips, measure)]
+    plan += [(name, fitted, CONTROLS[name](clips), measure) for name in controls]
+    plan += [(name, adjusted(variant, settings or {}), clips, measure) for name, variant in variants.items()]
+    plan += [(name, method, silent, false) for name, silent in extras.items()]
     runs = [_Run(name=name, method=who, clips=heard, protocol=how, cache=cache) for name, who, heard, how in plan]
     _work(runs, shard, progress)
     if not all(run.complete() for run in runs):

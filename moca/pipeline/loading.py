@@ -35,7 +35,8 @@ class Pipeline:
     adapted: whether trained adapters were loaded (False: the frozen encoder alone). segment: settings, with
     the gate calibrated for this model. licence: what may be done with the results. notice: what a user must
     know before believing them, or None. fingerprints: of the encoder, the adapters and what makes mask proposals.
-    proposer: makes them, None where the coarse mask is the result.
+    proposer: makes them, None where the coarse mask is the result. frozen_segment: settings of the same model without
+    its adapters, with the gate calibrated for the encoder alone; None where nobody knows them.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Pipeline:
     notice: str | None = None
     fingerprints: dict[str, str] = field(default_factory=dict)
     proposer: Proposer | None = None
+    frozen_segment: SegmentConfig | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +100,19 @@ def load_pipeline(
     if adapters == "default":
         chosen = folder / card["adapters"] if card.get("adapters") else None
     towers, prints, extra = _towers(encoder, chosen, device)
-    calibration = extra.get("segment") or card.get("frozen_segment", {})
+    frozen = SegmentConfig(**card.get("frozen_segment", {}))
     proposer, proposer_prints = make_proposer(parts, device)
     return Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
         adapted=chosen is not None,
-        segment=SegmentConfig(**calibration),
+        segment=SegmentConfig(**extra["segment"]) if extra.get("segment") else frozen,
         licence=card["licence"],
         notice=_together(card.get("notice"), parts.notice),
         fingerprints=prints | proposer_prints,
         proposer=proposer,
+        frozen_segment=frozen,
     )
 
 
@@ -252,6 +255,7 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device, asked: M
         notice="The weights are random: the masks mean nothing.",
         fingerprints={"encoder": fingerprint(encoder.state_dict()), **proposer_prints},
         proposer=proposer,
+        frozen_segment=UNCALIBRATED,
     )
 
 
@@ -272,4 +276,5 @@ def _huge_pipeline(adapters: str | Path | None, device: str | torch.device, aske
         notice=_together(None if calibrated else OPEN_GATE, parts.notice),
         fingerprints=prints | proposer_prints,
         proposer=proposer,
+        frozen_segment=UNCALIBRATED,
     )

@@ -35,6 +35,9 @@ class ReproduceConfig(Settings):
     dino: str | None = setting(
         None, help="DINO for image neighbours: a name, a folder or a hub id; the model's own if left out.", option=True
     )
+    tagger: str | None = setting(
+        None, help="For AVSS: what names the sound where a method does not; the model's own if left out.", option=True
+    )
     seeds: tuple[int, ...] = setting(
         (0, 1, 2),
         help="One training of every kind for each seed, separated by commas.",

@@ -12,8 +12,6 @@ import numpy as np
 from moca.evaluation import EvaluationResult
 from moca.evaluation.statistics import LEVEL, SAMPLES
 
-FROZEN = "frozen encoder"
-"""Name of the control that is the same model without its adapters."""
 Interval = tuple[float, float]
 PERCENTILES = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from moca.core.files import written_whole
 from moca.errors import InputError
+from moca.evaluation.datasets import DATASETS
 from moca.reproduce.sheets import Filled
-from moca.reproduce.tables import DATA
 
 MISSING = 'plots need matplotlib, which is not installed; run pip install "moca-avs[notebooks]".'
 
@@ -22,7 +22,7 @@ def draw_table(filled: Filled, target: Path) -> Path:
         from matplotlib.figure import Figure  # without pyplot, whose backend is the caller's own affair
     except ImportError:
         raise InputError(MISSING) from None
-    panels = [(data, place) for data in filled.data for place in range(len(DATA[data].metrics))]
+    panels = [(data, place) for data in filled.data for place in range(len(DATASETS[data].metrics))]
     rows = [row for row in filled.table.rows if filled.measured(row)]
     size = (3.2 * len(panels) + 1.6, 1.6 + 0.45 * len(rows))
     figure = Figure(figsize=size, layout="constrained")
@@ -44,7 +44,7 @@ MARKS = {"muted": "x", "swapped": "s", "frozen encoder": "^"}
 
 
 def _draw_panel(axis, filled: Filled, rows: list, data: str, place: int) -> None:
-    metric, title = DATA[data].metrics[place]
+    metric, title = DATASETS[data].metrics[place]
     for at, row in enumerate(rows):
         found = filled.figures.get((row.label, data))
         if found is not None:
@@ -60,6 +60,6 @@ def _draw_panel(axis, filled: Filled, rows: list, data: str, place: int) -> None
                 axis.plot(found.mean(metric, control), at, mark, color="tab:orange", markersize=5, label=control)
         if (printed := filled.table.paper.value(row.paper, data, place)) is not None:
             axis.plot(printed, at, "D", color="black", fillstyle="none", markersize=6, label="paper, on real data")
-    axis.set_title(f"{DATA[data].title} {title}", fontsize=9)
+    axis.set_title(f"{DATASETS[data].title} {title}", fontsize=9)
     axis.set_xlim(0, 1)
     axis.grid(axis="x", alpha=0.3)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from moca.errors import InputError
+from moca.evaluation.datasets import DATASETS
 from moca.reproduce.config import ReproduceConfig, claim_folder
 from moca.reproduce.figures import Measured
 from moca.reproduce.plots import draw_table
@@ -17,7 +18,7 @@ from moca.reproduce.runs import NotRun, Runs
 from moca.reproduce.sets import ClipSet, read_set
 from moca.reproduce.sheets import Filled
 from moca.reproduce.specs import PAPER_ADAPTERS, Row, Table
-from moca.reproduce.tables import DATA, TABLES
+from moca.reproduce.tables import TABLES
 from moca.reproduce.trainings import Trainings
 
 ALL = "all"
@@ -63,7 +64,14 @@ def _read_sets(tables: list[Table], config: ReproduceConfig) -> tuple[dict[str, 
     sets, absent = {}, {}
     for name in dict.fromkeys(data for table in tables for data in table.data):
         try:
-            sets[name] = read_set(name, config.data, model=config.model, device=config.device, most=config.clips)
+            sets[name] = read_set(
+                name,
+                config.data,
+                model=config.model,
+                tagger=config.tagger,
+                device=config.device,
+                most=config.clips,
+            )
         except InputError as error:
             absent[name] = str(error)
     return sets, absent
@@ -91,7 +99,7 @@ def _reproduce(
                     figures[row.label, data] = runs.measured(row.run, data)
         except NotRun as error:
             reasons[row.label] = str(error)
-    left_out = tuple(f"{DATA[data].title} was left out: {absent[data]}" for data in table.data if data in absent)
+    left_out = tuple(f"{DATASETS[data].title} was left out: {absent[data]}" for data in table.data if data in absent)
     filled = Filled(
         table=table,
         figures=figures,
@@ -147,7 +155,9 @@ def command(name: str, config: ReproduceConfig) -> str:
     """The command line that a table is made by."""
     parts = ["moca", "reproduce", name, "--data", str(config.data), "-o", str(config.out)]
     parts += ["--seeds", ",".join(map(str, config.seeds)), "--model", config.model]
-    parts += [part for option in ("dino", "steps", "clips") for part in _option(option, getattr(config, option))]
+    parts += [
+        part for option in ("dino", "tagger", "steps", "clips") for part in _option(option, getattr(config, option))
+    ]
     parts += [part for key, value in config.training.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     return shlex.join(parts)
 

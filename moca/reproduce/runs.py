@@ -11,14 +11,13 @@ from moca.core.files import write_text_whole
 from moca.core.method import Method
 from moca.errors import InputError
 from moca.evaluation import EvaluationResult, evaluate, read_results, write_results
-from moca.evaluation.variants import variants_of
+from moca.evaluation.variants import FROZEN, variants_of
 from moca.methods import OWN, load_method
 from moca.reproduce.config import ReproduceConfig
-from moca.reproduce.figures import FROZEN, Measured
+from moca.reproduce.figures import Measured
 from moca.reproduce.sets import ClipSet
 from moca.reproduce.specs import Run
 from moca.reproduce.trainings import Trainings
-from moca.segmenter import Segmenter
 from moca.version import __version__
 
 CONTROLS = ("muted", "swapped")
@@ -80,7 +79,7 @@ class Runs:
         return {
             "version": __version__,
             "method": run.method,
-            "settings": dict(run.settings),
+            "settings": {**_needed(run, used), **run.settings},
             **made,
             "clips": used.fingerprint(),
             "protocol": used.protocol.basis,
@@ -100,6 +99,7 @@ class Runs:
             cache=self.config.out / "clips",
             progress=lambda done, total: self._tell(f"{name}: {used.title}", done, total),
             data=used.about,
+            settings=_needed(run, used),
         )
         write_results(folder, {name: result})
         write_text_whole(folder / RECORD, json.dumps(depends, indent=1) + "\n")  # last: it says the rest is whole
@@ -115,7 +115,7 @@ class Runs:
                 method = load_method(run.method, model, device=self.config.device, settings=run.settings)
             except InputError as error:
                 raise NotRun(str(error)) from None
-            self._loaded = key, method, _without_adapters(method, model)
+            self._loaded = key, method, _without_adapters(method)
         return self._loaded[1:]
 
     def _tell(self, what: str, done: int, total: int) -> None:
@@ -123,11 +123,16 @@ class Runs:
             self.progress(what, done, total)
 
 
-def _without_adapters(method: Method, model: str) -> dict[str, Method]:
-    """The same model without its adapters, everything else the same; nothing for a method that has none."""
-    if not isinstance(method, Segmenter) or not method.pipeline.adapted:
+def _needed(run: Run, used: ClipSet) -> dict[str, Any]:
+    """Settings of MoCA that the data set's protocol needs, but for those that the run sets itself."""
+    if run.method != OWN:
         return {}
-    return {FROZEN: variants_of(method, model)[FROZEN]}
+    return {name: value for name, value in used.settings.items() if name not in run.settings}
+
+
+def _without_adapters(method: Method) -> dict[str, Method]:
+    """The same model without its adapters, everything else the same; nothing for a method that has none."""
+    return {name: variant for name, variant in variants_of(method).items() if name == FROZEN}
 
 
 def _finished(folder: Path, depends: dict[str, Any]) -> EvaluationResult | None:

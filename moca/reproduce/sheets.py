@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from moca.reproduce.figures import FROZEN, Measured
+from moca.evaluation.datasets import DATASETS
+from moca.evaluation.variants import FROZEN
+from moca.reproduce.figures import Measured
 from moca.reproduce.specs import Row, Table
-from moca.reproduce.tables import DATA
 from moca.reproduce.trends import Figures, findings, over_control, told_gain
 
 DETERMINISTIC = "deterministic"
@@ -55,14 +56,14 @@ def main_sheet(filled: Filled) -> Sheet:
     """Measured figures, each with the paper's in a column of its own where the paper has any."""
     head, rows = ["", "seeds"], []
     for data in filled.data:
-        for place, (_, title) in enumerate(DATA[data].metrics):
-            named = f"{DATA[data].title} {title}"
+        for place, (_, title) in enumerate(DATASETS[data].metrics):
+            named = f"{DATASETS[data].title} {title}"
             head += [named, f"paper {named}"] if _printed(filled.table, data, place) else [named]
     for row in filled.table.rows:
         cells = [filled.shown(row), _seeds(filled, row)]
         for data in filled.data:
             found = filled.figures.get((row.label, data))
-            for place, (metric, _) in enumerate(DATA[data].metrics):
+            for place, (metric, _) in enumerate(DATASETS[data].metrics):
                 cells.append("" if found is None else figure(found, metric))
                 if _printed(filled.table, data, place):
                     printed = filled.table.paper.value(row.paper, data, place)
@@ -74,7 +75,7 @@ def main_sheet(filled: Filled) -> Sheet:
 def control_sheet(filled: Filled) -> Sheet | None:
     """The same rows with the sound taken away, another clip's sound, and without adapters; None without controls."""
     head = ["", "control"]
-    head += [f"{DATA[data].title} {title}" for data in filled.data for _, title in DATA[data].metrics]
+    head += [f"{DATASETS[data].title} {title}" for data in filled.data for _, title in DATASETS[data].metrics]
     rows = []
     for row in filled.table.rows:
         measured = dict(filled.measured(row))
@@ -83,7 +84,7 @@ def control_sheet(filled: Filled) -> Sheet | None:
             for data in filled.data:
                 found = measured.get(data)
                 there = found is not None and control in found.controls
-                cells += [figure(found, name, control) if there else "" for name, _ in DATA[data].metrics]
+                cells += [figure(found, name, control) if there else "" for name, _ in DATASETS[data].metrics]
             rows.append(tuple(cells))
     return Sheet(head=tuple(head), rows=tuple(rows)) if rows else None
 
@@ -99,8 +100,10 @@ def adapter_lines(filled: Filled) -> list[str]:
     for row in filled.table.rows:
         for data, found in filled.measured(row):
             if FROZEN in found.controls:
-                gain = over_control(filled.shown(row), found, FROZEN, DATA[data].metrics[0][0])
-                lines.append(f"{DATA[data].title} {DATA[data].metrics[0][1]}: {gain.verdict}: {told_gain(gain)}")
+                gain = over_control(filled.shown(row), found, FROZEN, DATASETS[data].metrics[0][0])
+                lines.append(
+                    f"{DATASETS[data].title} {DATASETS[data].metrics[0][1]}: {gain.verdict}: {told_gain(gain)}"
+                )
     return lines
 
 
@@ -132,7 +135,7 @@ def records(filled: Filled) -> Iterator[dict[str, object]]:
     for row in filled.table.rows:
         for data in filled.table.data:
             found = filled.figures.get((row.label, data))
-            for place, (metric, _) in enumerate(DATA[data].metrics):
+            for place, (metric, _) in enumerate(DATASETS[data].metrics):
                 printed = filled.table.paper.value(row.paper, data, place)
                 for control in (None, *(found.controls if found else ())):
                     about = {"table": filled.table.name, "row": filled.shown(row), "data": data, "metric": metric}

@@ -1,4 +1,4 @@
-"""What a table is made of: data sets, trainings, runs, rows, and the trends that the paper reads off it."""
+"""What a table is made of: trainings, runs, rows, and the trends that the paper reads off it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,6 @@ from moca.reproduce.paper import PaperTable
 
 PAPER_ADAPTERS = 6
 """Adapted blocks of the paper's default, of the 32 of ImageBind-Huge's image trunk."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSet:
-    """A data set and what is reported of it.
-
-    title: as shown. metrics: (name, title) of each, in the order of the paper's numbers, then what the paper does not
-    give; the first one decides trends.
-    """
-
-    title: str
-    metrics: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from statistics import mean, stdev
 import numpy as np
 from scipy.stats import t as student
 
+from moca.evaluation.datasets import DATASETS
 from moca.evaluation.statistics import LEVEL
 from moca.reproduce.figures import Interval, Measured, percentiles
 from moca.reproduce.specs import Table, Trend
-from moca.reproduce.tables import DATA
 
 YES, NO, NOISE, UNKNOWN = "yes", "no", "within noise", "not measured"
 Figures = Mapping[tuple[str, str], Measured]
@@ -66,7 +66,7 @@ class Finding:
 
     def told(self) -> str:
         """One line: the trend, whether it holds, and the difference of every pair."""
-        data = DATA[self.data]
+        data = DATASETS[self.data]
         line = f"{self.trend.words} ({data.title} {data.metrics[0][1]}): holds here: {self.verdict}"
         if self.gains:
             line += f" ({'; '.join(map(told_gain, self.gains))})"
@@ -83,7 +83,7 @@ def _find(trend: Trend, data: str, figures: Figures) -> Finding:
     labels = dict.fromkeys(label for pair in trend.pairs for label in pair)
     missing = tuple(label for label in labels if (label, data) not in figures)
     pairs = [pair for pair in trend.pairs if not set(pair) & set(missing)]
-    metric = DATA[data].metrics[0][0]
+    metric = DATASETS[data].metrics[0][0]
     gains = tuple(
         compare(better, worse, figures[better, data], figures[worse, data], metric) for better, worse in pairs
     )

@@ -27,9 +27,6 @@ from moca.metrics.localisation import (
     success_area,
 )
 
-UNCLIPPED = {"heat_low": -1.0, "gate": -1.0, "gate_frozen": -1.0}
-"""Settings of MoCA under which every pixel has a heat of its own. cIoU takes the upper half of a heat map's pixels, and
-where more than half share the lowest value, as below the level that masks are shown from, that is the whole frame."""
 COLUMNS = {
     "ciou_at_50": Column("CIoU", "share of clips whose cIoU is at least 0.5 (EZ-VSL)"),
     "auc": Column("AUC", "area under the share of clips that reach a cIoU (EZ-VSL)"),

@@ -8,7 +8,7 @@ import pytest
 from moca.core.step import Segment
 from moca.errors import InputError
 from moca.evaluation import Localisation, Semantic, evaluate, muted
-from moca.evaluation.protocols.localisation import UNCLIPPED
+from moca.evaluation.datasets import UNCLIPPED
 from moca.metrics.localisation import box_map, resize_heat, score_map
 from moca.metrics.semantic import pad_frames, score_labels
 from moca.segmentation.coarse import heat_map
