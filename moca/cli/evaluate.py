@@ -91,7 +91,7 @@ def evaluate(
             seed=seed,
             data=found.about,
             settings=needed,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=lambda what, done, total: progress.update(task, completed=done, total=total),
         )
     if result is None:
         out_console.print(f"shard {shard} is done; the table is written when the others are, too", markup=False)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from moca.core.files import write_text_whole
+from moca.core.files import write_json_whole
 from moca.core.method import Method
+from moca.core.progress import Progress, named, silent
 from moca.errors import InputError
 from moca.evaluation import EvaluationResult, evaluate, read_results, write_results
 from moca.evaluation.variants import FROZEN, variants_of
@@ -23,7 +24,6 @@ from moca.version import __version__
 CONTROLS = ("muted", "swapped")
 ONCE = "once"
 RECORD = "run.json"
-Progress = Callable[[str, int, int], None]
 
 
 class NotRun(Exception):
@@ -33,8 +33,7 @@ class NotRun(Exception):
 class Runs:
     """All runs of a reproduction, below out/runs.
 
-    trainings: where trained models come from. sets: data sets by name. progress(what, done, total) is called after
-    every clip.
+    trainings: where trained models come from. sets: data sets by name. progress: told after every clip.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class Runs:
         config: ReproduceConfig,
         trainings: Trainings,
         sets: Mapping[str, ClipSet],
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> None:
         self.config, self.trainings, self.sets, self.progress = config, trainings, sets, progress
         self._known: dict[tuple[str, int | None, str], EvaluationResult] = {}
@@ -65,22 +64,22 @@ class Runs:
         if key not in self._known:
             depends = self._depends(run, seed, data)
             # What another method's defaults and weights are, only it knows: it is loaded, and finished clips are read.
-            found = _finished(self.place(run, seed, data), depends) if run.method == OWN else None
-            self._known[key] = found or self._evaluate(run, seed, data, depends)
+            finished = _finished(self.place(run, seed, data), depends) if run.method == OWN else None
+            self._known[key] = finished or self._evaluate(run, seed, data, depends)
         return self._known[key]
 
     def _depends(self, run: Run, seed: int | None, data: str) -> dict[str, Any]:
         """All that a result depends on, as JSON values, known without loading a model that runs."""
-        made = {"model": self.config.model, "weights": self.trainings.weights}
+        model: dict[str, Any] = {"model": self.config.model, "weights": self.trainings.weights}
         if run.training is not None:
-            made["training"] = self.trainings.settings(run.training, seed).to_dict()
-            made["trained_on"] = self.trainings.data
+            model["training"] = self.trainings.settings(run.training, seed).to_dict()
+            model["trained_on"] = self.trainings.data
         used = self.sets[data]
         return {
             "version": __version__,
             "method": run.method,
             "settings": {**_needed(run, used), **run.settings},
-            **made,
+            **model,
             "clips": used.fingerprint(),
             "protocol": used.protocol.basis,
             "controls": list(CONTROLS),
@@ -97,12 +96,12 @@ class Runs:
             controls=CONTROLS,
             variants=variants,
             cache=self.config.out / "clips",
-            progress=lambda done, total: self._tell(f"{name}: {used.title}", done, total),
+            progress=named(f"{name}, {used.title}", self.progress),
             data=used.about,
             settings=_needed(run, used),
         )
         write_results(folder, {name: result})
-        write_text_whole(folder / RECORD, json.dumps(depends, indent=1) + "\n")  # last: it says the rest is whole
+        write_json_whole(folder / RECORD, depends)  # last: it says the rest is whole
         return result
 
     def _load(self, run: Run, seed: int | None) -> tuple[Method, dict[str, Method]]:
@@ -117,10 +116,6 @@ class Runs:
                 raise NotRun(str(error)) from None
             self._loaded = key, method, _without_adapters(method)
         return self._loaded[1:]
-
-    def _tell(self, what: str, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(what, done, total)
 
 
 def _needed(run: Run, used: ClipSet) -> dict[str, Any]:
@@ -138,8 +133,8 @@ def _without_adapters(method: Method) -> dict[str, Method]:
 def _finished(folder: Path, depends: dict[str, Any]) -> EvaluationResult | None:
     """The result in a folder, None where there is none, or one that depends on something else."""
     try:
-        held = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if held != json.loads(json.dumps(depends)):
+        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if stored != json.loads(json.dumps(depends)):
             return None
         (result,) = read_results(folder).values()
     except (OSError, ValueError):  # an InputError is a ValueError
