@@ -48,7 +48,7 @@ def _matched_above(threshold: float) -> Run:
 
 
 def _printed(table: paper.PaperTable, runs: dict[str, Run]) -> tuple[Row, ...]:
-    """A row for each the paper prints, in its order, with the runs that there are."""
+    """The rows that the paper prints, in its order; runs: by a row's name, where there is one."""
     return tuple(Row(label=name, run=runs.get(name), paper=name) for name in table.rows)
 
 

@@ -64,7 +64,7 @@ class Trainings:
 
     @property
     def weights(self) -> str:
-        """Hex digits that change when a file of the model is written again; "" for one that was fetched: it never is."""
+        """Hex digits that change when a file of the model changes; "" for one that was fetched, which never does."""
         row = CATALOGUE.get(self.config.model)
         if row is not None and row.encoder != "mini":
             return ""
