@@ -10,6 +10,7 @@ import typer
 
 from moca.cli.options import MATCH, METHOD, PROPOSALS, RULE, SETTINGS, UNMATCHED, parsed_settings
 from moca.errors import InputError
+from moca.evaluation.datasets import DATASETS
 
 if TYPE_CHECKING:
     from moca.core.method import Method
@@ -22,7 +23,7 @@ SAMPLES = 1_000
 def evaluate(
     root: Annotated[Path, typer.Argument(help="The data set's folder, or a stage's.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for results.md, .csv, .json and report.html.")],
-    data: Annotated[str, typer.Option(help="s4, ms3, avss or vggss.")] = "s4",
+    data: Annotated[str, typer.Option(help=f"{', '.join(DATASETS)}.")] = "s4",
     subset: Annotated[str | None, typer.Option(hidden=True)] = None,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     method: METHOD = "moca",
@@ -58,8 +59,8 @@ def evaluate(
     from moca.evaluation import evaluate as run
     from moca.evaluation import write_results
     from moca.evaluation.datasets import read_data, read_silent
-    from moca.evaluation.protocols.localisation import UNCLIPPED
-    from moca.methods import OWN, load_method
+    from moca.evaluation.variants import adjusted, variants_of
+    from moca.methods import load_method
 
     if gallery < 0:
         raise InputError(f"--gallery must be at least 0, got {gallery}; 0 leaves the clips out.")
@@ -68,9 +69,8 @@ def evaluate(
     asked = {name: value for name, value in asked.items() if value is not None}
     asked |= parsed_settings(settings, "silence_dbfs=-50")
     data = subset or data
-    if data == "vggss" and method == OWN:
-        asked = {**UNCLIPPED, **asked}
-    found = read_data(data, root, split=split, tagger=tagger or ("ast" if model == "huge" else "mini"), device=device)
+    found = read_data(data, root, split=split, model=model, tagger=tagger, device=device)
+    needed = {name: value for name, value in found.settings.items() if name not in asked}
     silent = read_silent(root) if false_positives else {}
     loaded = load_method(method, model, device=device, settings=asked)
     notes = [note for note in (loaded.notice, *found.notes) if note]
@@ -83,14 +83,15 @@ def evaluate(
             found.clips,
             protocol=found.protocol,
             controls=("muted", "swapped") if controls else (),
-            variants=_variants(loaded, model) if controls else {},
+            variants=variants_of(loaded) if controls else {},
             extras=silent,
             cache=out / "clips",
             shard=share,
             samples=samples,
             seed=seed,
             data=found.about,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            settings=needed,
+            progress=lambda what, done, total: progress.update(task, completed=done, total=total),
         )
     if result is None:
         out_console.print(f"shard {shard} is done; the table is written when the others are, too", markup=False)
@@ -100,7 +101,7 @@ def evaluate(
     out_console.print(table.read_text(encoding="utf-8"), markup=False)
     out_console.print(f"written: {table}", markup=False)
     if report:
-        _report(out, label, result, loaded, found, gallery, worst_first, notes)
+        _report(out, label, result, adjusted(loaded, needed), found, gallery, worst_first, notes)
         out_console.print(f"written: {out / 'report.html'}", markup=False)
 
 
@@ -132,14 +133,6 @@ def _share(text: str | None) -> tuple[int, int] | None:
     if not whole or not 1 <= int(parts[0]) <= int(parts[1]):
         raise InputError(f"--shard must be i/n with i from 1 to n, got {text!r}; e.g. 1/4 to 4/4.")
     return int(parts[0]), int(parts[1])
-
-
-def _variants(method: Method, model: str) -> dict[str, Method]:
-    """Parts of MoCA taken away; another method has none that are known."""
-    from moca.evaluation.variants import variants_of
-    from moca.segmenter import Segmenter
-
-    return variants_of(method, model) if isinstance(method, Segmenter) else {}
 
 
 def _report(

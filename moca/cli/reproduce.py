@@ -20,6 +20,9 @@ def reproduce(
     seeds: Annotated[str, typer.Option(help="Seeds of the trainings, separated by commas.")] = "0,1,2",
     model: Annotated[str, typer.Option(help='Whose frozen encoder: "mini", "huge" or a model\'s folder.')] = "mini",
     dino: Annotated[str | None, typer.Option(help="DINO for image neighbours: mini, a folder or a hub id.")] = None,
+    tagger: Annotated[
+        str | None, typer.Option(help="For AVSS: what names the sound where a method does not (default: the model's).")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Most steps of a training (default: its preset's).")] = None,
     clips: Annotated[int | None, typer.Option(help="Most test clips of a data set (default: all).")] = None,
     workers: Annotated[int, typer.Option(help="Processes that decode training clips.")] = 1,
@@ -43,6 +46,7 @@ def reproduce(
         out=out,
         model=model,
         dino=dino,
+        tagger=tagger,
         seeds=_seeds(seeds),
         steps=steps,
         clips=clips,

@@ -43,6 +43,9 @@ class Pipeline:
     """Of the encoder, the adapters and what makes mask proposals."""
     proposer: Proposer | None = None
     """Makes mask proposals; None where the coarse mask is the result."""
+    frozen_segment: SegmentConfig | None = None
+    """Settings of the same model without its adapters, with the gate calibrated for the encoder alone; None where
+    nobody knows them."""
 
 
 def load_pipeline(
@@ -76,6 +79,7 @@ def load_pipeline(
         chosen = folder / card["adapters"] if card.get("adapters") else None
     towers, prints, extra = read_towers(encoder, chosen, device)
     calibration = extra.get("segment")
+    frozen = SegmentConfig(**card.get("frozen_segment", {}))
     proposer, proposer_prints = make_proposer(parts, device)
     notices = (card.get("notice"), None if calibration else card.get("frozen_notice"), parts.notice)
     return Pipeline(
@@ -83,11 +87,12 @@ def load_pipeline(
         encoder=encoder,
         towers=towers,
         adapted=chosen is not None,
-        segment=SegmentConfig(**(calibration or card.get("frozen_segment", {}))),
+        segment=SegmentConfig(**calibration) if calibration else frozen,
         licence=card["licence"],
         notice=" ".join(notice for notice in notices if notice) or None,
         fingerprints=prints | proposer_prints,
         proposer=proposer,
+        frozen_segment=frozen,
     )
 
 
@@ -108,4 +113,5 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device, requeste
         notice="The weights are random: the masks mean nothing.",
         fingerprints={"encoder": fingerprint(encoder.state_dict()), **proposer_prints},
         proposer=proposer,
+        frozen_segment=SegmentConfig(**UNCALIBRATED),
     )

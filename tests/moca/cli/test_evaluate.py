@@ -138,3 +138,15 @@ def test_compare_refuses_what_is_not_there(evaluated, tmp_path):
         compare(out, out, of_a="deaf")
     assert str(refusal.value).startswith("--of-a must name one of moca (mini), s4 test, muted, swapped, ")
     assert str(refusal.value).endswith(f" in {out}, got 'deaf'; choose one of them.")
+
+
+def test_false_positives_are_those_of_the_method_as_it_is(stage, tmp_path):
+    evaluate(stage, "-o", tmp_path / "out", "--data", "vggss", "--false-positives", "--no-report", "--samples", "0")
+    ((_, result),) = json.loads((tmp_path / "out" / "results.json").read_text())["results"].items()
+    opened = {"gate": -1.0, "gate_frozen": -1.0, "heat_low": -1.0}
+    for measured in (result, *result["controls"].values()):
+        assert opened.items() <= measured["settings"]["segment"].items()
+    assert set(result["false_positives"]) == {"silence", "noise", "offscreen"}
+    for measured in result["false_positives"].values():
+        assert not set(opened.items()) & measured["settings"]["segment"].items()
+        assert measured["settings"]["fingerprints"] == result["settings"]["fingerprints"]
