@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from moca.core.maps import size_within
 from moca.core.step import Proposals, StepResult
 from moca.errors import InputError
 from moca.output.segments_json import StoredSteps, step_record
@@ -69,11 +70,11 @@ class UnfinishedRun:
         """Write a step's mask, heat map and proposals, then the line that says it is finished."""
         record = step_record(result)
         _write_png(self.folder / record["mask"], result.mask.astype(np.uint8) * 255)
-        share = min(1.0, HEAT_PX / max(result.heat.shape))
-        heat = cv2.resize(result.heat, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+        size = size_within(result.heat.shape, HEAT_PX)
+        heat = cv2.resize(result.heat, size[::-1], interpolation=cv2.INTER_AREA)
         _write_png(self.folder / "heat" / Path(record["mask"]).name, np.round(heat * 255).astype(np.uint8))
         if result.proposals is not None:
-            _write_proposals(self.folder / "proposals" / f"{result.index:06d}.npz", result.proposals, share)
+            _write_proposals(self.folder / "proposals" / f"{result.index:06d}.npz", result.proposals, size)
         with self._lines.open("a") as stream:
             stream.write(json.dumps(record, allow_nan=False) + "\n")
         self.records.append(record)
@@ -98,16 +99,15 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _write_proposals(path: Path, proposals: Proposals, share: float) -> None:
-    """Keep proposals at a share of their size, eight pixels a byte, with their figures."""
-    height, width = (max(1, round(side * share)) for side in proposals.masks.shape[1:])
-    small = np.zeros((len(proposals), height, width), bool)
-    for at, mask in enumerate(proposals.masks):
-        small[at] = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+def _write_proposals(path: Path, proposals: Proposals, size: tuple[int, int]) -> None:
+    """Keep proposals at the size (h, w), eight pixels a byte, with their figures."""
+    small = np.zeros((len(proposals), *size), bool)
+    for index, mask in enumerate(proposals.masks):
+        small[index] = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
     np.savez_compressed(
         path,
         masks=np.packbits(small, axis=2),
-        width=width,
+        width=size[1],
         scores=proposals.scores,
         overlaps=proposals.overlaps,
     )

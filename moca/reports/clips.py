@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 
 from moca.core.files import written_whole
+from moca.core.maps import shrink_mask
 from moca.errors import InputError
 from moca.evaluation.cache import ClipCache
 from moca.evaluation.protocols.protocol import decided_heat
 from moca.reports.painting import Colour, paint_heat, paint_mask
-from moca.reports.pictures import jpeg, small_mask
+from moca.reports.pictures import jpeg
 
 if TYPE_CHECKING:
     from moca.core.method import Method
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
     from moca.evaluation import Clip, EvaluationProtocol, EvaluationResult
 
 TRUTH_COLOUR: Colour = (60, 220, 120)
-CELL_PX = 128  # height of one picture
-FRAMES = 5  # most frames shown of a clip
+CELL_PX = 128
+"""Height of one picture; a frame wider than four times its height is lower, at that width."""
+CELL_MIN_PX = 16
+"""Least width and height of one picture; a narrower frame is stretched."""
+CELL_MAX_WIDTH_PX = 4 * CELL_PX
+FRAMES = 5
+"""Most frames shown of a clip."""
 _JPEG_QUALITY = 80
 
 
@@ -102,13 +108,19 @@ def draw_clip(clip: Clip, results: Sequence[StepResult]) -> bytes:
 
 
 def _cells(frame: np.ndarray, truth: np.ndarray, result: StepResult) -> list[np.ndarray]:
-    height, width = frame.shape[:2]
-    size = max(16, round(width * CELL_PX / height)), CELL_PX
-    way = cv2.INTER_AREA if height > CELL_PX else cv2.INTER_LINEAR
-    small = cv2.resize(frame, size, interpolation=way)
-    heat = cv2.resize(np.nan_to_num(decided_heat(result)).astype(np.float32), size, interpolation=way)
+    """The truth, the mask and the heat map of a frame, one picture each."""
+    height, width = _cell_size(*frame.shape[:2])
+    way = cv2.INTER_AREA if frame.shape[0] > height else cv2.INTER_LINEAR
+    small = cv2.resize(frame, (width, height), interpolation=way)
+    heat = np.nan_to_num(decided_heat(result)).astype(np.float32)
     return [
-        paint_mask(small, small_mask(truth, size), colour=TRUTH_COLOUR, alpha=0.15),
-        paint_mask(small, small_mask(result.mask, size)),
-        paint_heat(small, heat),
+        paint_mask(small, shrink_mask(truth, (height, width)), colour=TRUTH_COLOUR, alpha=0.15),
+        paint_mask(small, shrink_mask(result.mask, (height, width))),
+        paint_heat(small, cv2.resize(heat, (width, height), interpolation=way)),
     ]
+
+
+def _cell_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the picture of a frame."""
+    scale = min(CELL_PX / height, CELL_MAX_WIDTH_PX / width)
+    return max(CELL_MIN_PX, round(height * scale)), max(CELL_MIN_PX, round(width * scale))

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from moca.core.files import write_text_whole
+from moca.core.maps import shrink_mask, size_within
 from moca.core.settings import flattened
 from moca.core.step import StepResult
 from moca.errors import InputError
@@ -24,7 +25,7 @@ from moca.reports.chart import StepRow
 from moca.reports.gallery import Picture
 from moca.reports.page import Page, render_page
 from moca.reports.painting import COARSE_COLOUR, paint_heat, paint_mask, paint_proposals
-from moca.reports.pictures import jpeg, small_mask
+from moca.reports.pictures import jpeg
 
 if TYPE_CHECKING:
     from moca.core.step import Step
@@ -140,12 +141,10 @@ def _row(result: StepResult) -> StepRow:
 
 def _picture(frame: np.ndarray, result: StepResult) -> Picture:
     """Frame, heat map, mask and, where there are some, proposals as small JPEGs; shrunk first: outlines stay crisp."""
-    height, width = frame.shape[:2]
-    scale = min(1.0, THUMBNAIL_PX / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    size = size_within(frame.shape[:2], THUMBNAIL_PX)[::-1]
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
     heat = cv2.resize(np.nan_to_num(result.heat).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-    mask = small_mask(result.mask, size)
+    mask = shrink_mask(result.mask, size[::-1])
     return Picture(
         width=size[0],
         height=size[1],
@@ -163,10 +162,10 @@ def _stages(small: np.ndarray, result: StepResult) -> dict[str, Any]:
     proposals = result.proposals
     if result.coarse is None or proposals is None:
         return {}
-    size = small.shape[1::-1]
-    masks = [small_mask(mask, size) for mask in proposals.masks]
+    size = small.shape[:2]
+    masks = [shrink_mask(mask, size) for mask in proposals.masks]
     return {
-        "coarse": jpeg(paint_mask(small, small_mask(result.coarse, size), colour=COARSE_COLOUR), _JPEG_QUALITY),
+        "coarse": jpeg(paint_mask(small, shrink_mask(result.coarse, size), colour=COARSE_COLOUR), _JPEG_QUALITY),
         "proposals": jpeg(paint_proposals(small, masks, proposals.matched), _JPEG_QUALITY),
         "proposed": len(proposals),
         "matched": len(proposals.matched),

@@ -11,7 +11,7 @@ import pytest
 from moca.core.step import StepResult
 from moca.errors import InputError
 from moca.evaluation import Segmentation, evaluate
-from moca.reports.clips import CELL_PX, chosen_clips, clip_pictures, draw_clip
+from moca.reports.clips import CELL_MAX_WIDTH_PX, CELL_PX, chosen_clips, clip_pictures, draw_clip
 from moca.reports.evaluation import render_evaluation, write_evaluation_report
 from moca.reports.histogram import bin_counts, draw_histogram
 
@@ -105,6 +105,13 @@ def test_a_clip_is_drawn_with_truth_mask_and_heat(clips):
     changes = [np.abs(rows).max() for rows in np.vsplit(picture.astype(int) - other, 3)]
     assert changes[0] < 40 < min(changes[1:])  # the truth is the same
     assert drawn(replace(clips[0], annotated=1), Half()).shape == (3 * CELL_PX, width, 3)
+
+
+@pytest.mark.parametrize("size", [(16, 16000), (16000, 16), (1, 5000), (5000, 1), (1, 1), (16, 70000)])
+def test_a_frame_of_any_shape_is_drawn(make_step, size):
+    picture = drawn(Clip(make_step, size=size), Half())
+    height, width = picture.shape[:2]
+    assert 3 * 16 <= height <= 3 * CELL_PX and 3 * 16 <= width <= 3 * CELL_MAX_WIDTH_PX
 
 
 def test_pictures_are_kept_in_the_cache_of_the_evaluation(clips, tmp_path):

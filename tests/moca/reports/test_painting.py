@@ -22,7 +22,7 @@ from moca.reports.painting import (
     proposal_colour,
 )
 
-SIZES = [(16, 16), (16, 400), (400, 16), (33, 47), (64, 64), (240, 426), (480, 270)]
+SIZES = [(16, 16), (16, 16000), (16000, 16), (16, 400), (400, 16), (33, 47), (64, 64), (240, 426), (480, 270)]
 
 
 def noise(height, width, seed=0):
@@ -64,6 +64,19 @@ def test_keeps_size_and_type_leaves_the_input_and_changes_something(name, size):
     assert painted.shape == frame.shape and painted.dtype == np.uint8
     assert np.array_equal(frame, before)
     assert not np.array_equal(painted, before)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+@pytest.mark.parametrize("name", PAINTERS)
+def test_a_frame_of_one_row_or_column_is_painted(name, size):
+    frame = noise(*size)
+    assert PAINTERS[name](frame).shape == frame.shape
+
+
+@pytest.mark.parametrize("size", [(16, 16000), (1, 5000), (5000, 1), (1, 1)])
+def test_a_contact_sheet_takes_frames_of_any_shape(size):
+    sheet = contact_sheet([noise(*size), noise(20, 30)], 2, gap=1)
+    assert sheet.shape == (max(size[0], 20) + 2, 2 * max(size[1], 30) + 3, 3)
 
 
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 255, 0), MASK_COLOUR])

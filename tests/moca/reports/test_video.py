@@ -228,6 +228,17 @@ def test_large_frames_become_thumbnails_and_small_masks_stay_visible(tmp_path):
     assert images[0]["src"] != images[2]["src"]
 
 
+@pytest.mark.parametrize("size", [(16, 16000), (16000, 16), (1, 5000), (5000, 1), (1, 1), (16, 70000)])
+def test_a_frame_of_any_shape_becomes_a_thumbnail(tmp_path, size):
+    frame, result = step(0, size=size, pixels=1)
+    proposals = Proposals(masks=result.mask[None], scores=np.ones(1), overlaps=np.ones(1), matched=(0,))
+    staged = replace(result, coarse=result.mask, proposals=proposals)
+    images = Reader(written(build([(frame, staged)]), tmp_path)).all("img")
+    longest = min(max(size), THUMBNAIL_PX)
+    assert len(images) == 5 and {max(int(image["width"]), int(image["height"])) for image in images} == {longest}
+    assert min(int(images[0]["width"]), int(images[0]["height"])) >= 1
+
+
 def test_writing_is_repeatable_and_leaves_no_other_file(tmp_path):
     builder = build([step(0), silent(1)])
     first = written(builder, tmp_path / "new" / "folder")
