@@ -21,7 +21,7 @@ from moca.media import CutOffWarning, VideoInfo, probe, read_steps, render_video
 from moca.output.config import OutputConfig
 from moca.output.segments_json import StoredSteps, count_sounding, described, segments_document
 from moca.output.unfinished import PARTIAL, UnfinishedRun
-from moca.reports.painting import paint_step
+from moca.reports.captions import paint_step
 from moca.reports.video import ReportBuilder
 from moca.version import __version__
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape as _escape
 
-from moca.reports.painting import format_level, format_time
+from moca.reports.captions import format_level, format_time
 
 MAX_COLUMNS = 1200
 _WIDTH, _LEFT, _RIGHT = 1080, 64, 14

@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from moca.reports.captions import format_level, format_time, meter_fill
 from moca.reports.chart import StepRow, escape
-from moca.reports.painting import format_level, format_time, meter_fill
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

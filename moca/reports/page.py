@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from moca.reports.captions import format_level, format_time
 from moca.reports.chart import StepRow, draw_chart, escape
 from moca.reports.gallery import Picture, data_url, draw_gallery
-from moca.reports.painting import format_level, format_time
 from moca.reports.style import STYLE
 from moca.version import __version__
 

@@ -21,6 +21,7 @@ from moca.core.maps import shrink_mask, size_within
 from moca.core.settings import flattened
 from moca.core.step import StepResult
 from moca.errors import InputError
+from moca.reports.captions import UNKNOWN_REASON
 from moca.reports.chart import StepRow
 from moca.reports.gallery import Picture
 from moca.reports.page import Page, render_page
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 THUMBNAIL_PX = 420  # longer side
 _JPEG_QUALITY = 82
 _NUMBER = re.compile(r"(?<![\w.])-?(?:\d+(?:\.\d+)?|inf)(?![\w.]*\w)")
-UNKNOWN_REASON = "the method found no sounding region"
 
 
 class ReportBuilder:

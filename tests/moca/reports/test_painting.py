@@ -1,4 +1,4 @@
-"""Painting: what must be visible, what must stay as it was, and sizes from 16 x 16 upwards."""
+"""Painting: what must be visible, what must stay as it was, and frames of any shape."""
 
 import math
 
@@ -7,18 +7,14 @@ import pytest
 
 from moca.core.step import StepResult
 from moca.errors import InputError
+from moca.reports.captions import caption, format_level, format_time, meter_fill, paint_step
 from moca.reports.painting import (
     MASK_COLOUR,
-    caption,
     contact_sheet,
     dim_outside,
-    format_level,
-    format_time,
-    meter_fill,
     paint_heat,
     paint_mask,
     paint_proposals,
-    paint_step,
     proposal_colour,
 )
 
@@ -238,7 +234,8 @@ FRAME = np.zeros((4, 6, 3), np.uint8)
         ),
         (
             lambda: paint_heat(FRAME.astype(np.float32), np.zeros((4, 6))),
-            "frame must be (H, W, 3) uint8 RGB, got shape (4, 6, 3) float32; convert it first.",
+            "a frame must be a uint8 array of shape (height, width, 3), got float32 (4, 6, 3) for frame 0; "
+            "convert it to RGB.",
         ),
         (
             lambda: paint_mask(FRAME, np.zeros((4, 6), bool), alpha=1.5),
