@@ -16,7 +16,7 @@ from moca.errors import InputError
 from moca.evaluation.cache import ClipCache
 from moca.evaluation.protocols.protocol import decided_heat
 from moca.reports.painting import Colour, paint_heat, paint_mask
-from moca.reports.pictures import jpeg
+from moca.reports.thumbnails import jpeg
 
 if TYPE_CHECKING:
     from moca.core.method import Method

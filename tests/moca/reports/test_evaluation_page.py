@@ -162,7 +162,7 @@ def test_texts_from_outside_stay_texts(clips):
     method = Half(name=hostile, settings={hostile: hostile})
     result = evaluate(method, named, data={hostile: hostile})
     page = render_evaluation(hostile, result, {0: b"jpeg"}, notes=[hostile])
-    assert "<img src=x" not in page and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in page
+    assert "<img src=x" not in page and "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;" in page
     assert "free &lt;of charge&gt;" in page
 
 

@@ -15,7 +15,9 @@ import pytest
 from moca.core.step import Proposals, Segment, StepResult
 from moca.errors import InputError
 from moca.reports.chart import MAX_COLUMNS, StepRow, draw_chart
-from moca.reports.video import THUMBNAIL_PX, ReportBuilder, summarise_reasons
+from moca.reports.summary import summarise_reasons
+from moca.reports.thumbnails import THUMBNAIL_PX
+from moca.reports.video import ReportBuilder
 
 HEIGHT, WIDTH = 24, 40
 VOID = {"meta", "img", "br", "link", "input"}
