@@ -122,7 +122,7 @@ def test_pictures_are_kept_in_the_cache_of_the_evaluation(clips, tmp_path):
     first = clip_pictures(
         method, clips, [2, 0], protocol=Segmentation(), cache=tmp_path, progress=lambda *done: told.append(done)
     )
-    assert list(first) == [2, 0] and method.runs == 6 and told == [(1, 2), (2, 2)]
+    assert list(first) == [2, 0] and method.runs == 6 and told == [("drawing clips", 1, 2), ("drawing clips", 2, 2)]
     assert len(list(folder.glob("*.jpg"))) == 2 and len(list(folder.glob("*.json"))) == 4
     again = clip_pictures(method, clips, [0, 2, 1], protocol=Segmentation(), cache=tmp_path)
     assert again[0] == first[0] and method.runs == 7
