@@ -32,7 +32,7 @@ def write_evaluation_report(
 ) -> None:
     """Write the page, completely or not at all.
 
-    label: the result's, as in its table. pictures: JPEG by place in `result.clips`, in the order to show; see
+    label: the result's, as in its table. pictures: JPEG by index in `result.clips`, in the order to show; see
     `moca.reports.clips`. worst_first: what is said of that order. notes: warnings, shown before everything else.
     """
     write_text_whole(Path(path), render_evaluation(label, result, pictures or {}, worst_first, notes))

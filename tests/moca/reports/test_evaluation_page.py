@@ -63,17 +63,17 @@ class Half:
 
 @pytest.fixture
 def clips(make_step):
-    return [Clip(make_step, name=f"clip{at}") for at in range(4)]
+    return [Clip(make_step, name=f"clip{index}") for index in range(4)]
 
 
 def scored(result, values):
     """The result with other scores of its clips."""
-    one = result.clips[0]
+    first = result.clips[0]
     return replace(
         result,
         clips=tuple(
-            replace(one, name=f"clip{at}", metrics={**one.metrics, "miou_batch1": value})
-            for at, value in enumerate(values)
+            replace(first, name=f"clip{index}", metrics={**first.metrics, "miou_batch1": value})
+            for index, value in enumerate(values)
         ),
     )
 
@@ -158,7 +158,7 @@ def test_what_was_not_run_is_said_and_not_shown(clips):
 
 def test_texts_from_outside_stay_texts(clips):
     hostile = '<img src=x onerror="alert(1)">'
-    named = [replace(clip, name=f"{hostile}{at}", category=hostile) for at, clip in enumerate(clips)]
+    named = [replace(clip, name=f"{hostile}{index}", category=hostile) for index, clip in enumerate(clips)]
     method = Half(name=hostile, settings={hostile: hostile})
     result = evaluate(method, named, data={hostile: hostile})
     page = render_evaluation(hostile, result, {0: b"jpeg"}, notes=[hostile])

@@ -266,7 +266,7 @@ def test_proposals_are_told_apart_and_those_that_match_stand_out():
     grey = np.ptp(painted.astype(int), axis=-1)
     assert grey[40:80, 30:50].max() == 0 and grey[:10].max() == 0  # not matched, and outside: no colour of the frame
     assert grey[40:80, 110:130].mean() > 40
-    edges = [(painted == proposal_colour(at)).all(-1).sum() for at in (0, 1)]
+    edges = [(painted == proposal_colour(index)).all(-1).sum() for index in (0, 1)]
     assert edges[1] > 1.5 * edges[0]  # the matched one's outline is twice as wide
 
 
@@ -277,7 +277,7 @@ def test_a_better_proposal_lies_over_a_worse_one_and_a_match_over_both():
         assert (painted == proposal_colour(top)).all(-1).any() and not (painted == proposal_colour(1 - top)).all(
             -1
         ).any()
-    assert len({proposal_colour(at) for at in range(40)}) == 40
+    assert len({proposal_colour(index) for index in range(40)}) == 40
 
 
 def test_no_proposals_leave_a_dim_grey_frame():
