@@ -90,7 +90,7 @@ def evaluate(
             samples=samples,
             seed=seed,
             data=found.about,
-            progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     if result is None:
         out_console.print(f"shard {shard} is done; the table is written when the others are, too", markup=False)
