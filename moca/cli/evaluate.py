@@ -157,7 +157,7 @@ def _report(
             chosen_clips(result, gallery, worst_first=worst_first),
             protocol=data.protocol,
             cache=out / "clips",
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
         )
     write_evaluation_report(out / "report.html", label, result, pictures=pictures, worst_first=worst_first, notes=notes)
 

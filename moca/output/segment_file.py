@@ -22,7 +22,7 @@ from moca.output.products import MASKS, REPORT, Summary, finished_run, move_prod
 from moca.output.records import StoredSteps
 from moca.output.segments_json import count_sounding, described, segments_document
 from moca.output.unfinished import UnfinishedRun
-from moca.reports.painting import paint_step
+from moca.reports.captions import paint_step
 from moca.reports.video import ReportBuilder
 from moca.version import __version__
 

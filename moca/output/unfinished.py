@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from moca.core.files import write_text_whole
+from moca.core.maps import size_within
 from moca.core.step import Proposals, StepResult
 from moca.errors import InputError
 from moca.media.collecting import PARTIAL
@@ -108,11 +109,11 @@ class UnfinishedRun:
         """Write a step's mask, heat map and proposals, then the line that says it is finished."""
         record = step_record(result)
         _write_png(self.folder / record["mask"], result.mask.astype(np.uint8) * 255)
-        share = min(1.0, HEAT_PX / max(result.heat.shape))
-        heat = cv2.resize(result.heat, _small_size(result.heat.shape, share), interpolation=cv2.INTER_AREA)
+        size = size_within(result.heat.shape, HEAT_PX)
+        heat = cv2.resize(result.heat, size[::-1], interpolation=cv2.INTER_AREA)
         _write_png(heat_path(self.folder, result.index), np.round(heat * 255).astype(np.uint8))
         if result.proposals is not None:
-            _write_proposals(proposals_path(self.folder, result.index), result.proposals, share)
+            _write_proposals(proposals_path(self.folder, result.index), result.proposals, size)
         with self._lines.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(record, allow_nan=False) + "\n")
         self.records.append(record)
@@ -125,12 +126,6 @@ class UnfinishedRun:
                 self.target.rmdir()
 
 
-def _small_size(size: tuple[int, int], share: float) -> tuple[int, int]:
-    """Width and height of a share of a size (H, W), at least one pixel each."""
-    height, width = (max(1, round(side * share)) for side in size)
-    return width, height
-
-
 def _write_png(path: Path, picture: np.ndarray) -> None:
     encoded, data = cv2.imencode(".png", picture)
     if not encoded:
@@ -138,16 +133,15 @@ def _write_png(path: Path, picture: np.ndarray) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _write_proposals(path: Path, proposals: Proposals, share: float) -> None:
-    """Keep proposals at a share of their size, eight pixels a byte, with their figures."""
-    width, height = _small_size(proposals.masks.shape[1:], share)
-    small = np.zeros((len(proposals), height, width), bool)
+def _write_proposals(path: Path, proposals: Proposals, size: tuple[int, int]) -> None:
+    """Keep proposals at the size (h, w), eight pixels a byte, with their figures."""
+    small = np.zeros((len(proposals), *size), bool)
     for index, mask in enumerate(proposals.masks):
-        small[index] = cv2.resize(mask.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+        small[index] = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
     np.savez_compressed(
         path,
         masks=np.packbits(small, axis=2),
-        width=width,
+        width=size[1],
         scores=proposals.scores,
         overlaps=proposals.measured,
     )

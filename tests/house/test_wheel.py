@@ -46,7 +46,9 @@ def test_every_module_of_the_tree_is_in_it(names):
 
 def test_what_is_not_code_is_in_it_too(names):
     data = {
-        path for path in (ROOT / "moca").rglob("*") if path.is_file() and path.suffix in (".html", ".css", ".typed")
+        path
+        for path in (ROOT / "moca").rglob("*")
+        if path.is_file() and path.suffix in {".html", ".svg", ".css", ".typed"}
     }
     wanted = {path.relative_to(ROOT).as_posix() for path in data}
     bundled = {path for path in (ROOT / "weights").rglob("*") if path.suffix in (".safetensors", ".json", ".toml")}
