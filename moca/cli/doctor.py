@@ -1,4 +1,4 @@
-"""What is installed, which weights are here, which device, and what results may be used for."""
+"""Say what is installed, which weights are here, which device, and what results may be used for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
+from moca.cli.console import out_console
 from moca.cli.wording import bytes_text, short_licence, size_text
 from moca.core.installed import EXTRAS, packages, version_of
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row
@@ -20,6 +21,11 @@ from moca.foundation.manifest import bundled_weights, find_entry, read_manifest,
 from moca.version import __version__
 
 MINI_LICENCE = "Apache-2.0"
+
+
+def command() -> int:
+    """Say what is installed, which weights are here, which device, and what results may be used for."""
+    return 0 if report(out_console) else 1
 
 
 @dataclass(frozen=True, kw_only=True)

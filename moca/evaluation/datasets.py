@@ -195,7 +195,7 @@ def tagger_of(model: str | Path, data: str = "avss") -> str:
     named, for that line.
     """
     from moca.foundation.catalogue import CATALOGUE
-    from moca.pipeline.loading import base_model
+    from moca.pipeline.encoder import base_model
 
     base = base_model(model)
     if base is None:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from moca.core.settings import check_value
 from moca.errors import InputError
+from moca.evaluation.config import BootstrapConfig
 from moca.evaluation.protocols.protocol import EvaluationProtocol, Sums
 
 LEVEL = 0.95
-SAMPLES = 1_000
+SAMPLES = BootstrapConfig.samples
 PERMUTATIONS = 10_000
 _EXACT_CLIPS = 13  # up to 2^13 sign patterns, all of them are tried
 _DRAWN = 1_000_000  # positions held at a time
@@ -47,8 +49,7 @@ def intervals(
 
 def check_samples(samples: int) -> None:
     """Refuse a number of bootstrap samples that cannot be drawn."""
-    if not 0 <= samples <= 100_000:
-        raise InputError(f"samples must be from 0 (no intervals) to 100,000, got {samples}; 1,000 suit most uses.")
+    check_value(BootstrapConfig, "samples", samples)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from moca.core.changing import flattened
 from moca.core.files import write_text_whole
-from moca.core.settings import flattened
 from moca.evaluation.tables import column_of, rows_of, shown
 from moca.reports.histogram import draw_histogram
 from moca.reports.templating import render

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from moca.core.changing import flattened
 from moca.core.files import write_text_whole
-from moca.core.settings import flattened
 from moca.core.step import Step, StepResult
 from moca.errors import InputError
 from moca.reports.captions import UNKNOWN_REASON

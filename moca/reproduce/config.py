@@ -28,15 +28,15 @@ class ReproduceConfig(Settings):
     """
 
     data: Path = setting(
-        help="AVSBench's folder, or a stage's: its train splits are trained on, its test splits measured.", option=True
+        help="AVSBench's folder, or a stage's: its train splits are trained on, its test splits measured."
     )
-    out: Path = setting(help="Folder for the tables, runs and trained adapters.", option=True)
-    model: str = setting("mini", help="Whose frozen encoder: a name of the catalogue or a model's folder.", option=True)
+    out: Path = setting(help="Folder for the tables, runs and trained adapters.")
+    model: str = setting("mini", help="Whose frozen encoder: a name of the catalogue or a model's folder.")
     dino: str | None = setting(
-        None, help="DINO for image neighbours: a name, a folder or a hub id; the model's own if left out.", option=True
+        None, help="DINO for image neighbours: a name, a folder or a hub id; the model's own if left out."
     )
     tagger: str | None = setting(
-        None, help="For AVSS: what names the sound where a method does not; the model's own if left out.", option=True
+        None, help="For AVSS: what names the sound where a method does not; the model's own if left out."
     )
     seeds: tuple[int, ...] = setting(
         (0, 1, 2),
@@ -55,8 +55,8 @@ class ReproduceConfig(Settings):
     training: Mapping[str, Any] = setting(
         default_factory=dict, help="Settings of every training; what a row changes itself goes first."
     )
-    workers: int = setting(1, help="Processes that decode training clips.", least=1, option=True)
-    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.", option=True)
+    workers: int = setting(1, help="Processes that decode training clips.", least=1)
+    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", Path(self.data))

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from moca.core.changing import changed
 from moca.core.progress import Progress, silent
-from moca.core.settings import changed
 from moca.corpus.sources import find_clips
 from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.manifest import bundled_weights

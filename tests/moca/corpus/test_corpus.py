@@ -404,7 +404,7 @@ def test_refusals_change_nothing(originals, tmp_path):
         "workers must be a whole number from 1 to 256, got 0."
     )
     assert refusal(build_corpus, sources, out, image_size=4) == (
-        "image_size must be a whole number from 16 to 2048 pixels, got 4."
+        "image_size must be a whole number between 16 and 2048 pixels, got 4; change it."
     )
     assert not out.exists()
     out.write_text("a file")

@@ -251,7 +251,7 @@ REFUSALS = {
     ),
     "samples": (
         lambda w, path: evaluate(w.Listener(), w.clips(), samples=-1),
-        "samples must be from 0 (no intervals) to 100,000, got -1; 1,000 suit most uses.",
+        "samples must be a whole number between 0 and 100000, got -1; 1,000 suit most uses.",
     ),
 }
 

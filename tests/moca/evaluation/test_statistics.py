@@ -114,7 +114,7 @@ def test_samples_out_of_range(video_sums, samples):
     with pytest.raises(InputError) as refusal:
         intervals(Segmentation(), video_sums(2), samples=samples)
     assert str(refusal.value) == (
-        f"samples must be from 0 (no intervals) to 100,000, got {samples}; 1,000 suit most uses."
+        f"samples must be a whole number between 0 and 100000, got {samples}; 1,000 suit most uses."
     )
 
 

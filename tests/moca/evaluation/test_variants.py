@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from moca.core.settings import flattened
+from moca.core.changing import flattened
 from moca.evaluation import evaluate
 from moca.evaluation.datasets import UNCLIPPED
 from moca.evaluation.variants import FROZEN, OF_AGREEMENT, WITHOUT_PROPOSALS, adjusted, variants_of

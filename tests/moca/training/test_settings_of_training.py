@@ -2,7 +2,7 @@ from dataclasses import asdict
 
 import pytest
 
-from moca.core.settings import changed, setting_names
+from moca.core.changing import changed, setting_names
 from moca.errors import InputError
 from moca.training.config import TrainConfig, preset
 
