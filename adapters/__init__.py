@@ -1,25 +1,26 @@
 """Audio-visual adapters for two frozen transformer towers: the only trained part; needs torch and safetensors alone.
 
-What is imported from here is loaded when it is first asked for: plans and errors need no torch.
+What is imported from here is loaded when it is first asked for: plans, sizes and errors need no torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .adaav import AdaAV, AdaAVConfig
+    from .adaav import AdaAV
     from .errors import AdapterError
     from .fingerprints import fingerprint
     from .frozen import AudioContext, Tower
     from .plan import Placement, Plan, make_plan
     from .readings import Reading
     from .record import AdapterRecord, read_record
+    from .sizes import AdaAVConfig
     from .storage import load_adapters, save_adapters
     from .towers import AdaptedTowers, count_trainable
 
 _MODULES = {
     "AdaAV": "adaav",
-    "AdaAVConfig": "adaav",
+    "AdaAVConfig": "sizes",
     "AdaptedTowers": "towers",
     "AdapterError": "errors",
     "AdapterRecord": "record",

@@ -9,26 +9,11 @@ is projected, or how large m and r are. A projection at full width would not fit
 parameters, so both kinds of token enter the bottleneck first and meet there.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .errors import AdapterError
-
-
-@dataclass(frozen=True, kw_only=True)
-class AdaAVConfig:
-    """Size of every adapter. The defaults give 1,298,688 parameters in six blocks of ImageBind-Huge."""
-
-    bottleneck: int = 64
-    """Width r in which audio and image tokens meet; at least 1."""
-    latents: int = 32
-    """Number m of latent audio tokens of one adapter; at least 1."""
-
-    def __post_init__(self) -> None:
-        _check_sizes(bottleneck=self.bottleneck, latents=self.latents)
+from .sizes import check_sizes
 
 
 class AdaAV(nn.Module):
@@ -60,7 +45,7 @@ class AdaAV(nn.Module):
         generator: torch.Generator | None = None,
     ):
         super().__init__()
-        _check_sizes(image_width=image_width, audio_width=audio_width, bottleneck=bottleneck, latents=latents)
+        check_sizes(image_width=image_width, audio_width=audio_width, bottleneck=bottleneck, latents=latents)
         # skip_init leaves the global random state alone; `reset` fills every value.
         self.latents = nn.Parameter(torch.empty(latents, bottleneck))
         self.audio_down = nn.utils.skip_init(nn.Linear, audio_width, bottleneck)
@@ -99,9 +84,3 @@ def _read(queries: Tensor, memory: Tensor) -> Tensor:
     """softmax(queries memory^T / sqrt(r)) memory, for queries (B, Q, r) and memory (B, K, r)."""
     weights = queries @ memory.transpose(1, 2) * queries.shape[-1] ** -0.5
     return weights.softmax(-1) @ memory
-
-
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise AdapterError(f"{name} must be a whole number of at least 1, got {size!r}; raise it.")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from .adaav import AdaAVConfig
 from .errors import AdapterError
 from .frozen import Tower
 from .plan import Plan
+from .sizes import AdaAVConfig
 
 FORMAT = 2
 WEIGHTS = "adapters.safetensors"

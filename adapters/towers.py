@@ -14,11 +14,12 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from .adaav import AdaAV, AdaAVConfig
+from .adaav import AdaAV
 from .errors import AdapterError
 from .frozen import AudioContext, Tower
 from .plan import Plan
 from .readings import VALUE_BLOCKS, Reading
+from .sizes import AdaAVConfig
 
 READOUT_SCALE = 10.0  # unit features and a read-out of moderate length then reach saturated logits
 READOUT_START = -2.0  # most of a picture is silent

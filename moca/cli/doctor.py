@@ -8,7 +8,6 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
@@ -97,6 +96,8 @@ def _float32_bytes(path: Path) -> int | None:
 
 def device_line() -> str:
     """The device `--device auto` takes, with its memory."""
+    import torch
+
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         return f"cuda: {properties.name}, {properties.total_memory / 2**30:.0f} GiB"

@@ -1,8 +1,8 @@
 """A method on a data set, with its controls: run, score, resume, write the table, and say how sure it is."""
 
-from importlib import import_module
+from moca.core.late import late_names
 
-_HOME = {
+_MODULES = {
     "CONTROLS": "controls",
     "FORMAT": "writing",
     "Clip": "controls",
@@ -27,11 +27,5 @@ _HOME = {
 }
 """The module of each public name."""
 
-__all__ = list(_HOME)
-
-
-def __getattr__(name: str):
-    """Load a name's module, and torch with most of them, only when asked for: help texts list data sets at once."""
-    if name in _HOME:
-        return getattr(import_module(f"moca.evaluation.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'moca.evaluation' has no attribute {name!r}")
+__all__ = list(_MODULES)
+__getattr__ = late_names(__name__, _MODULES)

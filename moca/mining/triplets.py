@@ -6,8 +6,6 @@ Shape legend: N rows in all, B anchors, K neighbours, D numbers in a feature.
 from __future__ import annotations
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from moca.errors import InputError
 from moca.mining.features import check_videos, unit_rows
@@ -54,6 +52,9 @@ def _allowed(anchors: np.ndarray, table: np.ndarray, videos: np.ndarray | None) 
 
 def _shuffled(allowed: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """A random largest one-to-one assignment: (B,) places in the batch, -1 where an anchor is left over."""
+    from scipy.sparse import csr_array  # late: settings of mining are read by help texts, too
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
     rows, columns = (generator.permutation(len(allowed)) for _ in range(2))
     matched = maximum_bipartite_matching(csr_array(allowed[np.ix_(rows, columns)]), perm_type="column")
     places = np.empty(len(allowed), np.int64)

@@ -1,8 +1,8 @@
 """The paper's tables made anew: what is missing is trained and run, and the paper's numbers stand beside."""
 
-from importlib import import_module
+from moca.core.late import late_names
 
-_HOME = {
+_MODULES = {
     "ALL": "reproducing",
     "TABLES": "tables",
     "ReproduceConfig": "config",
@@ -11,11 +11,5 @@ _HOME = {
 }
 """The module of each public name."""
 
-__all__ = list(_HOME)
-
-
-def __getattr__(name: str):
-    """Load a name's module, and torch with most of them, only when asked for: help texts list tables at once."""
-    if name in _HOME:
-        return getattr(import_module(f"moca.reproduce.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'moca.reproduce' has no attribute {name!r}")
+__all__ = list(_MODULES)
+__getattr__ = late_names(__name__, _MODULES)

@@ -4,25 +4,22 @@ Fourteen classes, each with a family of appearances and a family of sounds, on c
 distractors, mixtures, off-screen sounds, noise and silence. Nothing here needs torch.
 """
 
-from moca.stage.casting import KINDS
-from moca.stage.clip import StageClip, sample_clip
-from moca.stage.frames import StageFrame, StageObject, sample_frame
-from moca.stage.objects import CLASSES
-from moca.stage.outline import StageConfig
-from moca.stage.seeds import derive_seed
-from moca.stage.synthesis import SAMPLE_RATE_HZ
-from moca.stage.writing import write_stage
+from moca.core.late import late_names
 
-__all__ = [
-    "CLASSES",
-    "KINDS",
-    "SAMPLE_RATE_HZ",
-    "StageClip",
-    "StageConfig",
-    "StageFrame",
-    "StageObject",
-    "derive_seed",
-    "sample_clip",
-    "sample_frame",
-    "write_stage",
-]
+_MODULES = {
+    "CLASSES": "objects",
+    "KINDS": "casting",
+    "SAMPLE_RATE_HZ": "synthesis",
+    "StageClip": "clip",
+    "StageConfig": "outline",
+    "StageFrame": "frames",
+    "StageObject": "frames",
+    "derive_seed": "seeds",
+    "sample_clip": "clip",
+    "sample_frame": "frames",
+    "write_stage": "writing",
+}
+"""The module of each public name."""
+
+__all__ = list(_MODULES)
+__getattr__ = late_names(__name__, _MODULES)

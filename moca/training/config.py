@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-from moca.adapters import AdaAVConfig, Placement
+from moca.adapters import AdaAVConfig, Placement, Reading
 from moca.core.settings import Settings, setting
 from moca.errors import InputError
-from moca.foundation.imagebind.config import Reading
 from moca.mining import MiningConfig
 
 CONFIG_FORMAT = 1

@@ -9,9 +9,10 @@ import moca.adapters
 
 
 @pytest.mark.parametrize(
-    "line", ["from moca.adapters.plan import Placement", "from moca.adapters import make_plan, AdapterError"]
+    "line",
+    ["from moca.adapters.plan import Placement", "from moca.adapters import AdaAVConfig, AdapterError, make_plan"],
 )
-def test_plans_and_errors_need_no_torch(line):
+def test_plans_sizes_and_errors_need_no_torch(line):
     code = f"import sys; {line}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from moca.cli.app import commands
+
 HEAVY = ("torch", "transformers", "cv2", "sklearn", "scipy", "av", "faiss", "accelerate", "matplotlib")
 CODE = """
 import sys
@@ -33,10 +35,9 @@ def test_weights_are_listed_without_anything_heavy():
     assert started("weights", "list") == ("0", set())
 
 
-@pytest.mark.parametrize("command", ["segment", "evaluate", "compare", "reproduce", "stage", "train", "weights"])
-def test_help_of_a_command_imports_no_torch(command):
-    code, names = started(command, "--help")
-    assert code == "0" and not names & {"torch", "transformers", "accelerate", "faiss"}
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_help_of_a_command_imports_nothing_heavy(command):
+    assert started(command, "--help") == ("0", set())
 
 
 def test_a_heavy_import_would_be_seen():

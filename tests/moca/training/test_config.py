@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
+from moca.adapters import Reading
 from moca.errors import InputError
-from moca.foundation.imagebind.config import Reading
 from moca.mining import MiningConfig
 from moca.training.config import CONFIG_FORMAT, PRESETS, LabelConfig, MatchingConfig, TrainConfig, preset
 
