@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 # Typer brings its own copy of click or uses the installed one; either way this is the base of its usage errors.
 UsageProblem = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or choose another place with -o"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or choose another place"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a place you may read and write"),
     errno.ENOENT: "check the path",
     errno.ENOTDIR: "a file is in the way of a folder; check the path",

@@ -68,8 +68,8 @@ def takes(*, defaults: Collection[str] = (), **groups: type[Settings]) -> Callab
         offers = {name: list(offers_of(group, show_default=name in defaults)) for name, group in groups.items()}
         parameters = []
         for parameter in inspect.signature(command, eval_str=True).parameters.values():
-            made = [offer.parameter for offer in offers[parameter.name]] if parameter.name in groups else [parameter]
-            parameters += [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in made]
+            offered = offers.get(parameter.name)
+            parameters += [parameter] if offered is None else [offer.parameter for offer in offered]
 
         @wraps(command)
         def run(**values: Any) -> Any:
@@ -83,6 +83,7 @@ def takes(*, defaults: Collection[str] = (), **groups: type[Settings]) -> Callab
             }
             return command(**values, **given)
 
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
         run.__signature__ = inspect.Signature(parameters)
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return run

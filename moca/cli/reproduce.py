@@ -52,10 +52,10 @@ def command(
     except Interrupted as stop:
         error_console.print(f"interrupted: {stop}", markup=False)
         sys.exit(INTERRUPTED)
-    for note in dict.fromkeys(note for made in tables for note in made.notes):
+    for note in dict.fromkeys(note for result in tables for note in result.notes):
         error_console.print(f"note: {note}", markup=False)
-    for made in tables:
-        page = next(path for path in made.files if path.suffix == ".md")
+    for result in tables:
+        page = next(path for path in result.files if path.suffix == ".md")
         out_console.print(page.read_text(encoding="utf-8"), markup=False)
-        out_console.print(f"written: {', '.join(map(str, made.files))}", markup=False)
+        out_console.print(f"written: {', '.join(map(str, result.files))}", markup=False)
     return 0

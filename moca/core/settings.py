@@ -156,7 +156,7 @@ def _fits(value: Any, kind: Any, rule: Rule) -> bool:
     if isinstance(kind, str):
         return isinstance(value, str) and value == kind
     if get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(_fits(each, get_args(kind)[0], rule) for each in value)
+        return isinstance(value, tuple) and all(_fits(part, get_args(kind)[0], rule) for part in value)
     if kind is Any or get_origin(kind) is not None:
         return True
     if kind in (int, float):

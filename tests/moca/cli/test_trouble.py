@@ -1,6 +1,7 @@
 """Errors of the operating system: one line, with advice only where it fits."""
 
 import errno
+import os
 import subprocess
 import sys
 
@@ -12,19 +13,21 @@ from moca.cli import app as cli
 @pytest.mark.parametrize(
     ("number", "advice"),
     [
-        (errno.ENOSPC, "No space left on device; free some space, or choose another place with -o."),
+        (errno.ENOSPC, "No space left on device; free some space, or choose another place."),
+        (errno.EDQUOT, "Disk quota exceeded; free some space, or choose another place."),
         (errno.EACCES, "Permission denied; choose a place you may read and write."),
         (errno.EROFS, "Read-only file system; choose a place you may read and write."),
         (errno.ENOENT, "No such file or directory; check the path."),
         (errno.ENOTDIR, "Not a directory; a file is in the way of a folder; check the path."),
+        (errno.EISDIR, "Is a directory; give a file, not a folder."),
+        (errno.EPERM, "Operation not permitted; choose a place you may read and write."),
+        (errno.ENAMETOOLONG, "File name too long; choose a shorter name."),
         (errno.EMFILE, "Too many open files; raise the limit of open files (ulimit -n)."),
         (errno.EIO, "Input/output error."),
         (errno.ECONNREFUSED, "Connection refused."),
     ],
 )
 def test_advice_fits_the_error(number, advice):
-    import os
-
     assert cli.os_trouble(OSError(number, os.strerror(number), "some/file")) == f"some/file: {advice}"
 
 
