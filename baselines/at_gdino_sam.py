@@ -12,8 +12,8 @@ from itertools import groupby
 import numpy as np
 
 from moca.baselines.loading import Card
-from moca.baselines.ranges import check_counts, check_numbers
 from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.core.settings import setting
 from moca.core.step import Step
 from moca.foundation.roles import AudioTagger, Boxes, MaskPredictor, WordDetector
 
@@ -22,23 +22,25 @@ from moca.foundation.roles import AudioTagger, Boxes, MaskPredictor, WordDetecto
 class AtGdinoSamConfig(TrainingFreeConfig):
     """Settings of AT-GDINO-SAM; the paper names the first two, the others are Grounding DINO's own."""
 
-    tag_threshold: float = 0.5
-    """Smallest probability of a tag, in [0, 1]; the paper's tau_AT 0.5."""
-    pad_ms: int = 960
-    """Sounds that are shorter are padded with silence to so many milliseconds; the paper's 960."""
-    box_threshold: float = 0.35
-    """What a box must score above, in [0, 1]."""
-    text_threshold: float = 0.25
-    """What a word's probability in a box must be above for the box to be called so, in [0, 1]."""
-    box_nms_iou: float | None = None
-    """Of two boxes whose IoU is above this, the better is kept; None keeps all, as published."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_numbers(self, 0, 1, tag_threshold=0.5, box_threshold=None, text_threshold=None)
-        if self.box_nms_iou is not None:
-            check_numbers(self, 0, 1, box_nms_iou=None)
-        check_counts(self, 0, 60_000, "pad_ms")
+    tag_threshold: float = setting(
+        0.5, help="Smallest probability of a tag; the paper's tau_AT.", least=0, most=1, hint="the paper uses 0.5"
+    )
+    pad_ms: int = setting(
+        960,
+        help="Sounds that are shorter are padded with silence to so many milliseconds; the paper's 960.",
+        least=0,
+        most=60_000,
+    )
+    box_threshold: float = setting(0.35, help="What a box must score above.", least=0, most=1)
+    text_threshold: float = setting(
+        0.25, help="What a word's probability in a box must be above for the box to be called so.", least=0, most=1
+    )
+    box_nms_iou: float | None = setting(
+        None,
+        help="Of two boxes whose IoU is above this, the better is kept; none keeps all, as published.",
+        least=0,
+        most=1,
+    )
 
 
 class AtGdinoSam(TrainingFree):

@@ -13,8 +13,8 @@ import numpy as np
 
 from moca.baselines.filtering import SoundFilter, cut_boxes, nothing_agrees
 from moca.baselines.loading import Card
-from moca.baselines.ranges import check_counts, check_numbers
 from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.core.settings import setting
 from moca.core.step import Step
 from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.roles import MaskPredictor, ObjectDetector
@@ -24,22 +24,19 @@ from moca.foundation.roles import MaskPredictor, ObjectDetector
 class OwodBindConfig(TrainingFreeConfig):
     """Settings of OWOD-BIND; the defaults are the paper's where it names them."""
 
-    box_threshold: float = 0.5
-    """Smallest objectness of a box, in [0, 1]; the paper's tau_BB 0.5."""
-    bind_threshold: float = 0.7
-    """Smallest cosine of a box's crop with the sound, in [-1, 1]; the paper's tau_BIND 0.7."""
-    box_limit: int = 100
-    """Most boxes of a frame, the best ones."""
-    box_nms_iou: float = 0.7
-    """Of two boxes whose IoU is above this, the better is kept."""
-    margin: float = 0.0
-    """Share of a box's sides that its crop has more on every side."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_numbers(self, 0, 1, box_threshold=0.5, box_nms_iou=None, margin=None)
-        check_numbers(self, -1, 1, bind_threshold=0.7)
-        check_counts(self, 1, 1000, "box_limit")
+    box_threshold: float = setting(
+        0.5, help="Smallest objectness of a box; the paper's tau_BB.", least=0, most=1, hint="the paper uses 0.5"
+    )
+    bind_threshold: float = setting(
+        0.7,
+        help="Smallest cosine of a box's crop with the sound; the paper's tau_BIND.",
+        least=-1,
+        most=1,
+        hint="the paper uses 0.7",
+    )
+    box_limit: int = setting(100, help="Most boxes of a frame, the best ones.", least=1, most=1000)
+    box_nms_iou: float = setting(0.7, help="Of two boxes whose IoU is above this, the better is kept.", least=0, most=1)
+    margin: float = setting(0.0, help="Share of a box's sides that its crop has more on every side.", least=0, most=1)
 
 
 class OwodBind(TrainingFree):

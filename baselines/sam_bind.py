@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from moca.baselines.filtering import CROPS, SoundFilter, cut_masks, nothing_agrees
+from moca.baselines.filtering import SoundFilter, cut_masks, nothing_agrees
 from moca.baselines.loading import Card
-from moca.baselines.ranges import check_counts, check_numbers
 from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.core.settings import setting
 from moca.core.step import Step
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
@@ -25,31 +26,40 @@ from moca.foundation.sam.grid import GridConfig, masks_from_grid
 class SamBindConfig(TrainingFreeConfig):
     """Settings of SAM-BIND; the defaults are the paper's where it names them, else those of SAM's mask generator."""
 
-    points_per_side: int = 32
-    """Points of the grid along each side of the frame."""
-    pred_iou: float = 0.88
-    """Smallest IoU that SAM expects a mask to have, in [0, 1]."""
-    stability: float = 0.95
-    """Smallest IoU of a mask with itself at a higher and a lower threshold, in [0, 1]."""
-    nms_iou: float = 0.5
-    """Of two masks whose boxes' IoU is above this, the better is kept; the paper's 0.5."""
-    min_area: int = 0
-    """Masks of fewer pixels of the resized frame are dropped."""
-    bind_threshold: float = 0.7
-    """Smallest cosine of a mask's crop with the sound, in [-1, 1]; the paper's tau_BIND 0.7."""
-    crop: str = "masked"
-    """How a mask is cut out: "masked" alone, all else in its box painted over; "box" with what is around it."""
-    margin: float = 0.0
-    """Share of the sides of a mask's box that its crop has more on every side."""
+    points_per_side: int = setting(32, help="Points of the grid along each side of the frame.", least=1, most=128)
+    pred_iou: float = setting(0.88, help="Smallest IoU that SAM expects a mask to have.", least=0, most=1)
+    stability: float = setting(
+        0.95, help="Smallest IoU of a mask with itself at a higher and a lower threshold.", least=0, most=1
+    )
+    nms_iou: float = setting(
+        0.5,
+        help="Of two masks whose boxes' IoU is above this, the better is kept; the paper's 0.5.",
+        least=0,
+        most=1,
+        hint="the paper uses 0.5",
+    )
+    min_area: int = setting(0, help="Masks of fewer pixels of the resized frame are dropped.", least=0)
+    bind_threshold: float = setting(
+        0.7,
+        help="Smallest cosine of a mask's crop with the sound; the paper's tau_BIND.",
+        least=-1,
+        most=1,
+        hint="the paper uses 0.7",
+    )
+    crop: Literal["box", "masked"] = setting(
+        "masked",
+        help="How a mask is cut out: alone, all else painted over (masked), or with what is around it (box).",
+    )
+    margin: float = setting(
+        0.0, help="Share of the sides of a mask's box that its crop has more on every side.", least=0, most=1
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_counts(self, 1, 128, "points_per_side")
-        check_counts(self, 0, self.side**2, "min_area")
-        check_numbers(self, 0, 1, pred_iou=None, stability=None, nms_iou=0.5, margin=None)
-        check_numbers(self, -1, 1, bind_threshold=0.7)
-        if self.crop not in CROPS:
-            raise InputError(f"crop must be one of {', '.join(CROPS)}, got {self.crop!r}; choose one of them.")
+        if self.min_area > self.side**2:
+            raise InputError(
+                f"min_area must be at most the {self.side**2} pixels of the resized frame, got {self.min_area}."
+            )
 
 
 class SamBind(TrainingFree):

@@ -14,29 +14,28 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from moca.baselines.loading import Card, load_parts, mini_settings
-from moca.baselines.ranges import check_counts
 from moca.core.frames import resized
 from moca.core.maps import resize_maps
+from moca.core.settings import Settings, setting
 from moca.core.step import Segment, Step, StepResult
-from moca.errors import InputError
 from moca.segmentation.gate import empty_result, result_of, why_silent
 
 BATCH_STEPS = 8  # frames held at a time; it changes memory, not results
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingFreeConfig:
+class TrainingFreeConfig(Settings):
     """Settings of every training-free method."""
 
-    side: int = 224
-    """Side in pixels of the square that every frame is resized to before anything looks at it; the paper's 224."""
-    silence_dbfs: float = -60.0
-    """A step whose RMS level is below this is silent."""
-
-    def __post_init__(self) -> None:
-        check_counts(self, 16, 4096, "side")
-        if not self.silence_dbfs <= 0:
-            raise InputError(f"silence_dbfs must be at most 0 (full scale), got {self.silence_dbfs}.")
+    side: int = setting(
+        224,
+        help="Side in pixels of the square that every frame is first resized to; the paper's 224.",
+        least=16,
+        most=4096,
+    )
+    silence_dbfs: float = setting(
+        -60.0, help="RMS level, in dB of full scale, below which a step is silent.", most=0, unit="dBFS", option=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,20 +7,22 @@ A package brings a method by an entry point of the group "moca.methods", name = 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from moca.core.device import resolve_device
 from moca.core.method import Method
-from moca.core.settings import changed, check_value, setting_names
+from moca.core.settings import Settings, changed, check_value, setting, setting_names
 from moca.errors import InputError
-from moca.segmentation.config import SegmentConfig
+from moca.segmentation.config import ProposalConfig, SegmentConfig
 from moca.segmenter import Segmenter
 
 GROUP = "moca.methods"
 OWN = "moca"
+OWN_PROPOSALS = ("proposals", "rule", "match", "unmatched")
+"""Keywords of `Segmenter.load` that are fields of `ProposalConfig`; proposals is its kind."""
 
 
 class MethodClass(Protocol):
@@ -40,15 +42,15 @@ class MethodClass(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Loading:
-    """Keywords of `Segmenter.load` that are settings, as they can be typed; None or "none" leaves a part out."""
+class Loading(Settings):
+    """What `Segmenter.load` takes besides the settings of segmentation and of mask proposals."""
 
-    adapters: str | None = None
-    weights: str = "trained"
-    proposals: str | None = None
-    rule: str | None = None
-    match: float | None = None
-    unmatched: str | None = None
+    adapters: str | None = setting(
+        "default", help="Folder of adapters to use instead of the model's own; none is the frozen encoder alone."
+    )
+    weights: Literal["trained", "random"] = setting(
+        "trained", help="trained, or random: the architecture alone.", option=True
+    )
 
 
 def method_names() -> tuple[str, ...]:
@@ -78,17 +80,19 @@ def load_method(
     return entry.load(str(model), device=resolve_device(device), config=config)
 
 
-def _own_settings(asked: dict[str, Any]) -> dict[str, Any]:
-    """Keywords of `Segmenter.load`, each known and of a right type; it checks their ranges itself."""
-    loading = [field.name for field in fields(_Loading)]
-    _check_known(OWN, asked, [*loading, *setting_names(SegmentConfig())])
-    asked = {key: str(value) if isinstance(value, Path) else value for key, value in asked.items()}
-    for key, value in asked.items():
-        check_value(_Loading if key in loading else SegmentConfig, key, value)
-    if "proposals" in asked:
+def _own_settings(requested: dict[str, Any]) -> dict[str, Any]:
+    """Keywords of `Segmenter.load`, each known, of a right type and in its range."""
+    owners = {name: Loading for name in setting_names(Loading())}
+    owners |= {name: ProposalConfig for name in OWN_PROPOSALS}
+    owners |= {name: SegmentConfig for name in setting_names(SegmentConfig())}
+    _check_known(OWN, requested, list(owners))
+    requested = {key: str(value) if isinstance(value, Path) else value for key, value in requested.items()}
+    if "proposals" in requested:
         # To `Segmenter.load` None is the model's own; here it was typed, as "none".
-        asked["proposals"] = asked["proposals"] or "none"
-    return asked
+        requested["proposals"] = requested["proposals"] or "none"
+    for key, value in requested.items():
+        check_value(owners[key], "kind" if key == "proposals" else key, value)
+    return requested
 
 
 def _check_known(name: str, asked: Mapping[str, Any], known: list[str]) -> None:

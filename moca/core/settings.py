@@ -35,6 +35,7 @@ class Rule:
     above: float | None = None
     most: float | None = None
     below: float | None = None
+    unit: str = ""
     hint: str = "change it"
     shown: str | None = None
     option: bool = False
@@ -48,6 +49,7 @@ def setting(
     above: float | None = None,
     most: float | None = None,
     below: float | None = None,
+    unit: str = "",
     hint: str = "change it",
     shown: str | None = None,
     option: bool = False,
@@ -56,11 +58,14 @@ def setting(
     """A field of a group of settings.
 
     help: one sentence, or more, for readers and for `--help`. least, most: ends of the range that are allowed
-    themselves; above, below: ends that are not. Numbers are finite in any case. hint: ends the refusal, what to do.
+    themselves; above, below: ends that are not. Numbers are finite in any case. unit: of the number, hint: what to do,
+    both for the refusal.
     shown: the name in refusals and on the command line, where it is not the field's. option: whether the command line
     offers it by an option of its own; every setting can be given with --set.
     """
-    rule = Rule(help=help, least=least, above=above, most=most, below=below, hint=hint, shown=shown, option=option)
+    rule = Rule(
+        help=help, least=least, above=above, most=most, below=below, unit=unit, hint=hint, shown=shown, option=option
+    )
     return dataclasses.field(default=default, default_factory=default_factory, metadata={"rule": rule})
 
 
@@ -251,11 +256,12 @@ def _kind_in_words(kind: Any, rule: Rule) -> str:
 
 
 def _range_in_words(rule: Rule) -> str:
+    unit = f" {rule.unit}" if rule.unit else ""
     if rule.least is not None and rule.most is not None:
-        return f" between {rule.least:g} and {rule.most:g}"
-    low = (
-        f"of at least {rule.least:g}" if rule.least is not None else f"above {rule.above:g}" * (rule.above is not None)
-    )
-    high = f"at most {rule.most:g}" if rule.most is not None else f"below {rule.below:g}" * (rule.below is not None)
-    found = " and ".join(part for part in (low, high) if part)
-    return f" {found}" if found else ""
+        return f" between {rule.least:g} and {rule.most:g}{unit}"
+    low = {"of at least": rule.least, "above": rule.above}
+    high = {"at most": rule.most, "below": rule.below}
+    ends = [f"{words} {end:g}" for words, end in (low | high).items() if end is not None]
+    if not ends:
+        return unit
+    return f" {'of ' if ends[0].startswith('at most') else ''}{' and '.join(ends)}{unit}"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from moca.core.frames import resized
+from moca.core.settings import Settings, setting
 from moca.core.step import Step
 from moca.data.audio import SAMPLE_RATE_HZ
 from moca.data.avsbench import FRAMES, SUBSETS, AVSClip, read_avsbench
@@ -26,27 +27,26 @@ _ACCEPTED = "give a folder of videos, AVSBench's folder, or VGGSound's csv with 
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadingConfig:
-    """How a video becomes rows.
+class ReadingConfig(Settings):
+    """How a video becomes rows."""
 
-    image_size: side of the square frames in pixels, 16 to 2048; a frame is stretched to it. sample_rate_hz: of
-    the mono sound, 1000 to 384,000. step_s: length of the sound of a row, and distance of two steps, 0.05 to
-    60 s. steps_per_video: most rows of one video, at least 1, spread evenly over its length.
-    """
-
-    image_size: int
-    sample_rate_hz: int = SAMPLE_RATE_HZ
-    step_s: float = 1.0
-    steps_per_video: int = 10
-
-    def __post_init__(self) -> None:
-        for name, low, high, unit in (("image_size", 16, 2048, "pixels"), ("sample_rate_hz", 1000, 384_000, "Hz")):
-            if not _is_whole(value := getattr(self, name)) or not low <= value <= high:
-                raise InputError(f"{name} must be a whole number from {low} to {high} {unit}, got {value!r}.")
-        if not 0.05 <= self.step_s <= 60:
-            raise InputError(f"step_s must be from 0.05 to 60 seconds, got {self.step_s:g}; the paper uses 1.")
-        if not _is_whole(self.steps_per_video) or self.steps_per_video < 1:
-            raise InputError(f"steps_per_video must be a whole number of at least 1, got {self.steps_per_video!r}.")
+    image_size: int = setting(
+        help="Side of the square frames in pixels; a frame is stretched to it.", least=16, most=2048, unit="pixels"
+    )
+    sample_rate_hz: int = setting(
+        SAMPLE_RATE_HZ, help="Rate of the mono sound in Hz.", least=1000, most=384_000, unit="Hz"
+    )
+    step_s: float = setting(
+        1.0,
+        help="Length of the sound of a row, and distance of two steps, in seconds.",
+        least=0.05,
+        most=60,
+        unit="seconds",
+        hint="the paper uses 1",
+    )
+    steps_per_video: int = setting(
+        10, help="Most frames of one video, spread evenly over its length.", least=1, option=True
+    )
 
     @property
     def samples(self) -> int:

@@ -4,7 +4,6 @@ Shape letters: B waves, C channels, S samples, F frames, W samples per frame, K 
 T target frames.
 """
 
-import math
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -12,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from moca.core.settings import Settings, setting
 from moca.errors import InputError
 
 LOWEST_HZ = 20.0
@@ -21,37 +21,31 @@ FRAMES_PER_BATCH = 1 << 16  # spectra held at once: 512 float32 samples each, so
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogMelConfig:
+class LogMelConfig(Settings):
     """How a wave becomes a picture; the defaults are ImageBind's."""
 
-    sample_rate_hz: int = 16_000
-    """Rate the waves must already have."""
-    mel_bins: int = 128
-    """Rows of the result."""
-    frame_ms: float = 25.0
-    """Length of one analysis window."""
-    hop_ms: float = 10.0
-    """Distance between two windows."""
-    target_frames: int = 204
-    """Columns of the result: shorter sounds are padded on the right, longer ones cut."""
-    mean: float = -4.268
-    """Mean of the log-mel values, subtracted after padding."""
-    std: float = 9.138
-    """Their standard deviation, divided by after the mean is removed."""
+    sample_rate_hz: int = setting(
+        16_000, help="Rate in Hz that the waves must already have.", above=2 * LOWEST_HZ, hint="correct it"
+    )
+    mel_bins: int = setting(128, help="Rows of the result.", least=1, hint="correct it")
+    frame_ms: float = setting(25.0, help="Length of one analysis window.", above=0, hint="correct it")
+    hop_ms: float = setting(10.0, help="Distance between two windows.", above=0, hint="correct it")
+    target_frames: int = setting(
+        204,
+        help="Columns of the result: shorter sounds are padded on the right, longer ones cut.",
+        least=1,
+        hint="correct it",
+    )
+    mean: float = setting(-4.268, help="Mean of the log-mel values, subtracted after padding.", hint="correct it")
+    std: float = setting(
+        9.138,
+        help="Their standard deviation, divided by after the mean is removed.",
+        above=0,
+        hint="correct it",
+    )
 
-    def __post_init__(self):
-        for name in ("sample_rate_hz", "mel_bins", "target_frames"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InputError(f"{name} must be a whole number of at least 1, got {value!r}; correct it.")
-        for name in ("frame_ms", "hop_ms", "mean", "std"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not math.isfinite(value) or (name != "mean" and value <= 0):
-                rule = "finite" if name == "mean" else "finite and above 0"
-                raise InputError(f"{name} must be a number that is {rule}, got {value!r}; correct it.")
-        if self.sample_rate_hz <= 2 * LOWEST_HZ:
-            limit = int(2 * LOWEST_HZ)
-            raise InputError(f"sample_rate_hz must be above {limit}, got {self.sample_rate_hz}; correct it.")
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for name, samples in (("frame_ms", self.frame_samples), ("hop_ms", self.hop_samples)):
             least = 2 if name == "frame_ms" else 1
             if samples < least:

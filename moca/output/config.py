@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from moca.errors import InputError
+from moca.core.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
-class OutputConfig:
-    """What is read and written.
+class OutputConfig(Settings):
+    """What is read of a video, and what is written besides the masks."""
 
-    steps_per_s: frames looked at per second (the paper: 1). video_stream, audio_stream: stream index, None
-    for the best one. overlay, report: whether these are written besides the masks.
-    allow_truncated: segment what is there of a file that stops before its declared length, instead of refusing it.
-    """
-
-    steps_per_s: float = 1.0
-    video_stream: int | None = None
-    audio_stream: int | None = None
-    overlay: bool = True
-    report: bool = True
-    allow_truncated: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.steps_per_s <= 100:
-            raise InputError(
-                f"steps per second must be above 0 and at most 100, got {self.steps_per_s}; the paper uses 1."
-            )
+    steps_per_s: float = setting(
+        1.0,
+        help="Frames looked at per second.",
+        above=0,
+        most=100,
+        hint="the paper uses 1",
+        shown="steps_per_second",
+        option=True,
+    )
+    video_stream: int | None = setting(None, help="Index of the video stream; the best one if left out.", option=True)
+    audio_stream: int | None = setting(None, help="Index of the audio stream; the best one if left out.", option=True)
+    overlay: bool = setting(True, help="Write overlay.mp4.", option=True)
+    report: bool = setting(True, help="Write report.html.", option=True)
+    allow_truncated: bool = setting(
+        False,
+        help="Use what is there of files that stop before their declared length, instead of refusing them.",
+        option=True,
+    )

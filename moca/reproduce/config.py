@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from moca.core.files import write_text_whole
+from moca.core.settings import Settings, setting
 from moca.errors import InputError
 
 FORMAT = 1
@@ -17,50 +18,52 @@ FEWEST_CLIPS = 2  # the swapped control needs another clip
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReproduceConfig:
-    """What tables are made of.
+class ReproduceConfig(Settings):
+    """What tables are made of, and the folder that they fill:
 
-    data: AVSBench's folder, or a stage's; its train splits are trained on, its test splits measured. out: where
-    everything goes:
-
-        trained/<training>/seed-<n>/    adapters; trained/corpus and trained/prepared are shared by all of them
-        runs/<run>/seed-<n>/<data>/     results.json, .md and .csv of a method on a data set
-        clips/                          scores of finished clips, so that stopped runs go on
-        <table>.csv, .md, .tex, .png    the tables
+    trained/<training>/seed-<n>/    adapters; trained/corpus and trained/prepared are shared by all of them
+    runs/<run>/seed-<n>/<data>/     results.json, .md and .csv of a method on a data set
+    clips/                          scores of finished clips, so that stopped runs go on
+    <table>.csv, .md, .tex, .png    the tables
     """
 
-    data: Path
-    out: Path
-    model: str = "mini"
-    """Whose frozen encoder is used: "mini", "huge" or a model's folder."""
-    dino: str | None = None
-    """The DINO that finds image neighbours; None takes the mini one, which goes with model mini."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """One training of every kind for each."""
-    steps: int | None = None
-    """Most optimiser steps of a training; None leaves them to the preset (10,000 of `paper`, 400 of `moca`)."""
-    clips: int | None = None
-    """Most test clips of a data set, spread evenly over it; None takes all."""
-    training: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of every training; what a row changes itself goes first."""
-    workers: int = 1
-    """Processes that decode the training clips."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
+    data: Path = setting(
+        help="AVSBench's folder, or a stage's: its train splits are trained on, its test splits measured.", option=True
+    )
+    out: Path = setting(help="Folder for the tables, runs and trained adapters.", option=True)
+    model: str = setting("mini", help="Whose frozen encoder: a name of the catalogue or a model's folder.", option=True)
+    dino: str | None = setting(
+        None, help="DINO for image neighbours: a name, a folder or a hub id; the model's own if left out.", option=True
+    )
+    seeds: tuple[int, ...] = setting(
+        (0, 1, 2),
+        help="One training of every kind for each seed, separated by commas.",
+        least=0,
+        hint="give for example 0,1,2",
+        option=True,
+    )
+    steps: int | None = setting(None, help="Most steps of a training; its preset's if left out.", least=1, option=True)
+    clips: int | None = setting(
+        None,
+        help="Most test clips of a data set, spread evenly over it; all if left out.",
+        least=FEWEST_CLIPS,
+        option=True,
+    )
+    training: Mapping[str, Any] = setting(
+        default_factory=dict, help="Settings of every training; what a row changes itself goes first."
+    )
+    workers: int = setting(1, help="Processes that decode training clips.", least=1, option=True)
+    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.", option=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", Path(self.data))
         object.__setattr__(self, "out", Path(self.out))
         object.__setattr__(self, "seeds", tuple(self.seeds))
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or not all(_whole(seed, 0) for seed in self.seeds):
+        super().__post_init__()
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(
-                f"seeds must be one or more different whole numbers of at least 0, got {list(self.seeds)}; give for "
-                "example 0,1,2."
+                f"seeds must be one or more different whole numbers, got {list(self.seeds)}; give for example 0,1,2."
             )
-        for name, least in (("steps", 1), ("clips", FEWEST_CLIPS), ("workers", 1)):
-            value = getattr(self, name)
-            if not (_whole(value, least) or (value is None and name != "workers")):
-                raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}; change --{name}.")
         for name, option in (("seed", "--seeds"), ("steps", "--steps")):
             if name in self.training:
                 raise InputError(f"{name} cannot be given with --set here, got {self.training[name]!r}; use {option}.")
@@ -107,7 +110,3 @@ def _check_same(path: Path, now: dict[str, Any]) -> None:
             f"{path.parent} holds a reproduction with {other} {held[other]!r}, got {now[other]!r}; give the same, or "
             "choose another folder with -o."
         )
-
-
-def _whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least

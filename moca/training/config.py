@@ -2,164 +2,159 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 from moca.adapters import AdaAVConfig, Placement
+from moca.core.settings import Settings, setting
 from moca.errors import InputError
 from moca.foundation.imagebind.config import Reading
 from moca.mining import MiningConfig
-from moca.training.losses.pixel_matching import MatchingConfig
 
 CONFIG_FORMAT = 1
+Normalise = Literal["raw", "l2"]
+SsdScale = Literal["sum", "mean"]
+Search = Literal["scanline", "plane"]
 ReadOut = Literal["cosine", "learned"]
 Schedule = Literal["cosine", "constant"]
 
 
-def _check(holds: bool, name: str, rule: str, value: Any) -> None:
-    if not holds:
-        raise InputError(f"{name} must be {rule}, got {value!r}; change it.")
-
-
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_keys(kind: type, values: Any, title: str) -> None:
-    if not isinstance(values, dict):
-        raise InputError(f"the {title} configuration must be a JSON object, got {type(values).__name__}; restore it.")
-    known = {item.name for item in fields(kind)}
-    for problem, names in (("unknown", values.keys() - known), ("missing", known - values.keys())):
-        if names:
-            raise InputError(f"the {title} configuration has {problem} keys: {', '.join(sorted(names))}; restore it.")
-
-
 @dataclass(frozen=True, kw_only=True)
-class LabelConfig:
-    """How pseudo-labels are made from the frozen encoder: which patches a sound belongs to; see `labels.py`."""
+class MatchingConfig(Settings):
+    """How two feature maps are matched and how far apart positives and negatives must be."""
 
-    reading: Reading | None = None
-    """How the frozen patches are read; None takes the encoder's own way. A class-token encoder needs "value2"."""
-    cosine: float = 2.0
-    """Weight of the patches' agreement with the sound (z-scored over the frame)."""
-    contrast: float = 1.0
-    """Weight of the match contrast (z-scored): matched in frames that sound alike, not in others; 0 leaves it out."""
-    alike: int = 10
-    """Frames of the most similar sounds that a patch is matched with."""
-    unlike: int = 20
-    """Frames out of the less similar half that it must not match."""
-    refine: bool = True
-    """Snap the region to the picture's edges with GrabCut (Rother et al., 2004), which needs no training."""
-    raise_threshold: float = 0.25
-    """Added to each frame's Otsu threshold, in standard deviations of its score."""
-    absent: float = 5.0
-    """Percentile of the presence of the frames' own sounds, below which a sound counts as absent."""
-    present: float = 30.0
-    """The same, above which another clip's sound counts as present; what lies between teaches nothing."""
-    other_sounds: int = 2
-    """Sounds of other clips that every frame is labelled for, besides its own."""
-    seed: int = 0
-    """Seed of which sounds and frames are compared; not the run's, so that runs of several seeds share their labels."""
+    ssd: float = setting(1.0, help="Weight of the squared distance, not 0 together with ncc.", least=0)
+    ncc: float = setting(1.0, help="Weight of the correlation term, not 0 together with ssd.", least=0)
+    literal_sign: bool = setting(
+        False, help="True adds + NCC as the paper prints it; false adds 1 - NCC, which is a cost."
+    )
+    normalise: Normalise = setting(
+        "raw", help="With l2 every pixel's feature gets unit length first; raw takes features as they come."
+    )
+    ssd_scale: SsdScale = setting(
+        "sum", help="SSD summed over channels as in eq. 2, or its mean, which does not grow with the width."
+    )
+    search: Search = setting(
+        "scanline", help="Candidates of a pixel: its own row (scanline, the paper) or the whole map (plane)."
+    )
+    disparity_range: int | None = setting(
+        None,
+        help="Largest disparity in pixels (along both axes for plane); none allows all.",
+        least=0,
+        hint="use none for the whole row",
+    )
+    margin: float = setting(0.3, help="Margin of the matching loss.", least=0, option=True)
 
     def __post_init__(self) -> None:
-        choices = (None, *get_args(Reading))
-        _check(self.reading in choices, "reading", f"one of {', '.join(map(str, choices))}", self.reading)
-        for name in ("cosine", "contrast"):
-            value = getattr(self, name)
-            _check(_number(value) and 0 <= value < math.inf, name, "a number of at least 0", value)
-        _check(_number(self.raise_threshold), "raise_threshold", "a finite number", self.raise_threshold)
-        _check(isinstance(self.refine, bool), "refine", "true or false", self.refine)
-        _check(_whole(self.seed, 0), "seed", "a whole number of at least 0", self.seed)
-        for name in ("absent", "present"):
-            _check(_number(getattr(self, name)), name, "a percentile from 0 to 100", getattr(self, name))
-        _check(self.cosine + self.contrast > 0, "cosine and contrast", "not both 0", 0)
-        for name in ("alike", "unlike"):
-            _check(_whole(getattr(self, name), 1), name, "a whole number of at least 1", getattr(self, name))
-        _check(_whole(self.other_sounds, 0), "other_sounds", "a whole number of at least 0", self.other_sounds)
-        _check(0 <= self.absent <= self.present <= 100, "absent and present", "rising percentiles", self.absent)
+        super().__post_init__()
+        if self.ssd == 0 and self.ncc == 0:
+            raise InputError("ssd and ncc must not both be 0 (every match would cost the same); raise one.")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class LabelConfig(Settings):
+    """How pseudo-labels are made from the frozen encoder: which patches a sound belongs to; see `pseudo_labels`."""
+
+    reading: Reading | None = setting(
+        None,
+        help="How the frozen patches are read; none takes the encoder's own way. A class-token encoder needs value2.",
+    )
+    cosine: float = setting(
+        2.0, help="Weight of the patches' agreement with the sound (z-scored over the frame).", least=0
+    )
+    contrast: float = setting(
+        1.0,
+        help="Weight of the match contrast (z-scored): matched in frames that sound alike, not in others; 0 leaves it "
+        "out.",
+        least=0,
+    )
+    alike: int = setting(10, help="Frames of the most similar sounds that a patch is matched with.", least=1)
+    unlike: int = setting(20, help="Frames out of the less similar half that it must not match.", least=1)
+    refine: bool = setting(True, help="Snap the region to the picture's edges with GrabCut, which needs no training.")
+    raise_threshold: float = setting(
+        0.25, help="Added to each frame's Otsu threshold, in standard deviations of its score."
+    )
+    absent: float = setting(
+        5.0,
+        help="Percentile of the presence of the frames' own sounds, below which a sound counts as absent.",
+        least=0,
+        most=100,
+    )
+    present: float = setting(
+        30.0,
+        help="The same, above which another clip's sound counts as present; what lies between teaches nothing.",
+        least=0,
+        most=100,
+    )
+    other_sounds: int = setting(
+        2, help="Sounds of other clips that every frame is labelled for, besides its own.", least=0
+    )
+    seed: int = setting(
+        0,
+        help="Seed of which sounds and frames are compared; not the run's, so that runs of several seeds share labels.",
+        least=0,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cosine + self.contrast == 0:
+            raise InputError("cosine and contrast must not both be 0; raise one.")
+        if not self.absent <= self.present:
+            raise InputError(f"absent must be at most present, got {self.absent:g} and {self.present:g}; change one.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Settings):
     """Everything a run's result depends on, besides the encoder and the videos."""
 
-    preset: str = "moca"
-    """Name of the preset the values come from; kept for the record."""
-    steps: int = 400
-    """Optimiser steps."""
-    batch: int = 16
-    """Anchor frames per step, over all devices together."""
-    lr: float = 4e-3
-    """Learning rate of the adapters (Adam)."""
-    readout_lr: float = 1e-2
-    """Learning rate of the read-out."""
-    warmup: int = 20
-    """Steps over which the rate rises linearly."""
-    schedule: Schedule = "cosine"
-    """How the rate falls after the warm-up."""
-    clip_norm: float | None = 1.0
-    """Largest norm of the gradient; None does not clip."""
-    placement: Placement = "last"
-    """Which image blocks are adapted."""
-    blocks: int | None = None
-    """How many; None takes the paper's 6, or two thirds of a shallower trunk."""
-    bottleneck: int | None = None
-    """Width of the adapters; None takes 64 (ImageBind-Huge) or 32."""
-    latents: int | None = None
-    """Latent audio tokens; None takes half the bottleneck."""
-    readout: ReadOut = "learned"
-    """How audio-enhanced patches become a score: their cosine with the sound, or one learned vector that does not
-    hear it, so that only what the adapters put there counts."""
-    matching: float = 0.0
-    """Weight of the pixel matching loss (the paper's)."""
-    pixel_matching: MatchingConfig = field(default_factory=MatchingConfig)
-    """Its cost and margin."""
-    mining: MiningConfig = field(default_factory=lambda: MiningConfig(source="audio"))
-    """Who is a positive and who a negative."""
-    distillation: float = 1.0
-    """Weight of the pseudo-label loss."""
-    labels: LabelConfig = field(default_factory=LabelConfig)
-    """How the pseudo-labels are made."""
-    dice: float = 0.5
-    """Weight of the overlap (soft Dice) term beside the cross-entropy."""
-    noise: float = 0.25
-    """Share of the other sounds that are steady noise instead, which nothing in a picture makes."""
-    keep: float = 0.5
-    """Share of patch tokens the distillation sees in a step."""
-    seed: int = 0
-    """Seed of initial values, batches and negatives."""
-    checkpoint_every: int = 100
-    """Steps between checkpoints."""
+    preset: str = setting("moca", help="Name of the preset that the values come from; kept for the record.")
+    steps: int = setting(400, help="Optimiser steps.", least=1, option=True)
+    batch: int = setting(16, help="Frames per step, over all devices together.", least=1, option=True)
+    lr: float = setting(4e-3, help="Learning rate of the adapters (Adam).", above=0, option=True)
+    readout_lr: float = setting(1e-2, help="Learning rate of the read-out.", above=0)
+    warmup: int = setting(20, help="Steps over which the rate rises linearly.", least=0)
+    schedule: Schedule = setting("cosine", help="How the rate falls after the warm-up.")
+    clip_norm: float | None = setting(1.0, help="Largest norm of the gradient; none does not clip.", above=0)
+    placement: Placement = setting("last", help="Which image blocks are adapted.", option=True)
+    blocks: int | None = setting(
+        None,
+        help="How many image blocks are adapted; none takes the paper's 6, or two thirds of a shallower trunk.",
+        least=1,
+        option=True,
+    )
+    bottleneck: int | None = setting(None, help="Width of the adapters; none takes 64 (ImageBind-Huge) or 32.", least=1)
+    latents: int | None = setting(None, help="Latent audio tokens; none takes half the bottleneck.", least=1)
+    readout: ReadOut = setting(
+        "learned",
+        help="How audio-enhanced patches become a score: their cosine with the sound, or one learned vector that does "
+        "not hear it, so that only what the adapters put there counts.",
+    )
+    matching: float = setting(0.0, help="Weight of the pixel matching loss (the paper's).", least=0)
+    pixel_matching: MatchingConfig = setting(default_factory=MatchingConfig, help="Cost and margin of pixel matching.")
+    mining: MiningConfig = setting(
+        default_factory=lambda: MiningConfig(source="audio"), help="Who is a positive and who a negative."
+    )
+    distillation: float = setting(1.0, help="Weight of the pseudo-label loss.", least=0)
+    labels: LabelConfig = setting(default_factory=LabelConfig, help="How the pseudo-labels are made.")
+    dice: float = setting(0.5, help="Weight of the overlap (soft Dice) term beside the cross-entropy.", least=0)
+    noise: float = setting(
+        0.25,
+        help="Share of the other sounds that are steady noise instead, which nothing in a picture makes.",
+        least=0,
+        most=1,
+    )
+    keep: float = setting(0.5, help="Share of patch tokens the distillation sees in a step.", above=0, most=1)
+    seed: int = setting(0, help="Seed of initial values, batches and negatives.", least=0, option=True)
+    checkpoint_every: int = setting(100, help="Steps between checkpoints.", least=1, option=True)
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch", "checkpoint_every"):
-            _check(_whole(getattr(self, name), 1), name, "a whole number of at least 1", getattr(self, name))
-        for name in ("warmup", "seed"):
-            _check(_whole(getattr(self, name), 0), name, "a whole number of at least 0", getattr(self, name))
-        for name in ("blocks", "bottleneck", "latents"):
-            value = getattr(self, name)
-            _check(value is None or _whole(value, 1), name, "a whole number of at least 1, or none", value)
-        clip = self.clip_norm
-        _check(clip is None or (_number(clip) and clip > 0), "clip_norm", "a number above 0, or none", clip)
-        for name in ("lr", "readout_lr"):
-            value = getattr(self, name)
-            _check(_number(value) and 0 < value < math.inf, name, "a number above 0", value)
-        for name in ("matching", "distillation", "dice"):
-            value = getattr(self, name)
-            _check(_number(value) and 0 <= value < math.inf, name, "a number of at least 0", value)
-        _check(self.matching + self.distillation > 0, "matching and distillation", "not both 0", 0)
-        _check(_number(self.noise) and 0 <= self.noise <= 1, "noise", "from 0 to 1", self.noise)
-        _check(_number(self.keep) and 0 < self.keep <= 1, "keep", "above 0 and at most 1", self.keep)
-        for name, choices in (("readout", ReadOut), ("schedule", Schedule), ("placement", Placement)):
-            value = getattr(self, name)
-            _check(value in get_args(choices), name, f"one of {', '.join(get_args(choices))}", value)
-        if self.readout == "learned":
-            _check(self.distillation > 0, "distillation", "above 0 when the read-out is learned", self.distillation)
+        super().__post_init__()
+        if self.matching + self.distillation == 0:
+            raise InputError("matching and distillation must not both be 0; raise one.")
+        if self.readout == "learned" and not self.distillation > 0:
+            raise InputError(
+                f"distillation must be above 0 when the read-out is learned, got {self.distillation}; change it."
+            )
 
     def adapter_sizes(self, image_width: int) -> AdaAVConfig:
         """Size of every adapter for an image tower of the given width."""
@@ -168,25 +163,17 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values with a format number; `from_dict` restores it."""
-        return {"format": CONFIG_FORMAT, **asdict(self)}
+        return {"format": CONFIG_FORMAT, **self.to_json()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
+    def from_dict(cls, values: Any) -> TrainConfig:
         """Rebuild a configuration; another format and unknown or missing keys are refused by name."""
-        if not isinstance(values, dict):
-            raise InputError(
-                f"the training configuration must be a JSON object, got {type(values).__name__}; restore it."
-            )
-        values = dict(values)
-        number = values.pop("format", None)
+        number = values.get("format") if isinstance(values, dict) else CONFIG_FORMAT
         if number != CONFIG_FORMAT:
             raise InputError(f"a training configuration must have format {CONFIG_FORMAT}, got {number!r}; train again.")
-        parts = {"pixel_matching": MatchingConfig, "mining": MiningConfig, "labels": LabelConfig}
-        _check_keys(cls, values, "training")
-        for name, kind in parts.items():
-            _check_keys(kind, values[name], name)
-            values[name] = kind(**values[name])
-        return cls(**values)
+        if isinstance(values, dict):
+            values = {name: value for name, value in values.items() if name != "format"}
+        return cls.from_json(values, title="training")
 
 
 PRESETS: dict[str, TrainConfig] = {

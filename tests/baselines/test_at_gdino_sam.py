@@ -108,10 +108,10 @@ def test_reasons(make, make_step):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"tag_threshold": 1.5}, "tag_threshold must be between 0 and 1, got 1.5; the paper uses 0.5."),
-        ({"box_threshold": -1}, "box_threshold must be between 0 and 1, got -1; change it."),
-        ({"text_threshold": "low"}, "text_threshold must be between 0 and 1, got 'low'; change it."),
-        ({"box_nms_iou": 2}, "box_nms_iou must be between 0 and 1, got 2; change it."),
+        ({"tag_threshold": 1.5}, "tag_threshold must be a number between 0 and 1, got 1.5; the paper uses 0.5."),
+        ({"box_threshold": -1}, "box_threshold must be a number between 0 and 1, got -1; change it."),
+        ({"text_threshold": "low"}, "text_threshold must be a number between 0 and 1, got 'low'; change it."),
+        ({"box_nms_iou": 2}, "box_nms_iou must be a number between 0 and 1, or none, got 2; change it."),
         ({"pad_ms": -1}, "pad_ms must be a whole number between 0 and 60000, got -1; change it."),
     ],
 )

@@ -72,11 +72,14 @@ def test_reasons(make, make_step):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"box_threshold": 1.5}, "box_threshold must be between 0 and 1, got 1.5; the paper uses 0.5."),
-        ({"bind_threshold": -2}, "bind_threshold must be between -1 and 1, got -2; the paper uses 0.7."),
-        ({"bind_threshold": float("nan")}, "bind_threshold must be between -1 and 1, got nan; the paper uses 0.7."),
-        ({"box_nms_iou": True}, "box_nms_iou must be between 0 and 1, got True; change it."),
-        ({"margin": -0.1}, "margin must be between 0 and 1, got -0.1; change it."),
+        ({"box_threshold": 1.5}, "box_threshold must be a number between 0 and 1, got 1.5; the paper uses 0.5."),
+        ({"bind_threshold": -2}, "bind_threshold must be a number between -1 and 1, got -2; the paper uses 0.7."),
+        (
+            {"bind_threshold": float("nan")},
+            "bind_threshold must be a number between -1 and 1, got nan; the paper uses 0.7.",
+        ),
+        ({"box_nms_iou": True}, "box_nms_iou must be a number between 0 and 1, got True; change it."),
+        ({"margin": -0.1}, "margin must be a number between 0 and 1, got -0.1; change it."),
         ({"box_limit": 0}, "box_limit must be a whole number between 1 and 1000, got 0; change it."),
     ],
 )

@@ -124,7 +124,7 @@ def test_settings_are_json_and_tell_runs_apart(method, card):
     [
         ({"side": 8}, "side must be a whole number between 16 and 4096, got 8; change it."),
         ({"side": 224.0}, "side must be a whole number between 16 and 4096, got 224.0; change it."),
-        ({"silence_dbfs": 1}, "silence_dbfs must be at most 0 (full scale), got 1."),
+        ({"silence_dbfs": 1}, "silence_dbfs must be a number of at most 0 dBFS, got 1; change it."),
     ],
 )
 def test_ranges(settings, line):

@@ -165,9 +165,9 @@ def test_moca_takes_the_segmenters_keywords(loading):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"clusters": "many"}, "clusters must be a whole number, got 'many'; change it."),
-        ({"match": "x"}, "match must be a number or none, got 'x'; change it."),
-        ({"proposals": 3}, "proposals must be text or none, got 3; change it."),
+        ({"clusters": "many"}, "clusters must be a whole number between 1 and 64, got 'many'; 4 suits most frames."),
+        ({"match": "x"}, "match must be a number of at least 0 and below 1, got 'x'; the paper uses 0.5."),
+        ({"proposals": 3}, "proposals must be one of none, boxes, grid, got 3; change it."),
     ],
 )
 def test_mocas_settings_are_checked_before_loading(loading, settings, line):

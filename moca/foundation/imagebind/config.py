@@ -1,8 +1,9 @@
 """Sizes and choices of an ImageBind model, and their JSON form."""
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal
 
+from moca.core.settings import Settings, setting
 from moca.errors import InputError
 from moca.media.logmel import LogMelConfig
 
@@ -15,67 +16,72 @@ TOP_SHARE = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBindConfig:
+class ImageBindConfig(Settings):
     """Everything needed to build the image and the audio tower; the defaults are ImageBind-Huge."""
 
-    image_size: int = 224
-    """Side of the square pictures the positional table is made for, in pixels."""
-    patch: int = 14
-    """Side of an image patch, in pixels."""
-    image_width: int = 1280
-    """Width of the image tokens."""
-    image_blocks: int = 32
-    """Depth of the image tower."""
-    image_heads: int = 16
-    """Attention heads per image block."""
-    audio_patch: int = 16
-    """Side of an audio patch, in mel bins and in frames."""
-    audio_stride: int = 10
-    """Distance between two audio patches; below `audio_patch` they overlap."""
-    audio_width: int = 768
-    """Width of the audio tokens."""
-    audio_blocks: int = 12
-    """Depth of the audio tower."""
-    audio_heads: int = 12
-    """Attention heads per audio block."""
-    mlp_ratio: int = 4
-    """Hidden width of a block's MLP over the token width."""
-    embed_dim: int = 1024
-    """Width of the joint embedding."""
-    stem: Stem = "patch"
-    """One strided convolution (patch, official) or a stack of strided 3x3 ones (conv, small models)."""
-    folded: bool = False
-    """Only for a conv stem: its batch normalisation has been folded into the convolutions."""
-    pooling: Pooling = "class"
-    """What the towers were trained through: the image's class token (official) or its patches."""
-    reading: Reading = "token"
-    """How patch features are read: last block's tokens, its value path (MaskCLIP), or that of the last two blocks."""
-    temperature: float = 0.1
-    """Softness of dense pooling: towards 0 the best patch decides, towards infinity the mean does."""
-    audio_scale: float = 20.0
-    """Norm an audio embedding starts with; the weights carry the real value, at most 100 is used."""
-    log_mel: LogMelConfig = field(default_factory=LogMelConfig)
-    """How sounds become the audio tower's input."""
+    image_size: int = setting(
+        224, help="Side of the square pictures the positional table is made for, in pixels.", least=1, hint="correct it"
+    )
+    patch: int = setting(14, help="Side of an image patch, in pixels.", least=1, hint="correct it")
+    image_width: int = setting(1280, help="Width of the image tokens.", least=1, hint="correct it")
+    image_blocks: int = setting(32, help="Depth of the image tower.", least=1, hint="correct it")
+    image_heads: int = setting(16, help="Attention heads per image block.", least=1, hint="correct it")
+    audio_patch: int = setting(
+        16, help="Side of an audio patch, in mel bins and in frames.", least=1, hint="correct it"
+    )
+    audio_stride: int = setting(
+        10, help="Distance between two audio patches; below audio_patch they overlap.", least=1, hint="correct it"
+    )
+    audio_width: int = setting(768, help="Width of the audio tokens.", least=1, hint="correct it")
+    audio_blocks: int = setting(12, help="Depth of the audio tower.", least=1, hint="correct it")
+    audio_heads: int = setting(12, help="Attention heads per audio block.", least=1, hint="correct it")
+    mlp_ratio: int = setting(4, help="Hidden width of a block's MLP over the token width.", least=1, hint="correct it")
+    embed_dim: int = setting(1024, help="Width of the joint embedding.", least=1, hint="correct it")
+    stem: Stem = setting(
+        "patch",
+        help="One strided convolution (patch, official) or a stack of strided 3x3 ones (conv, small models).",
+        hint="correct it",
+    )
+    folded: bool = setting(
+        False,
+        help="Only for a conv stem: its batch normalisation has been folded into the convolutions.",
+        hint="correct it",
+    )
+    pooling: Pooling = setting(
+        "class",
+        help="What the towers were trained through: the image's class token (official) or its patches (dense).",
+        hint="correct it",
+    )
+    reading: Reading = setting(
+        "token",
+        help="How patch features are read: last block's tokens, its value path (MaskCLIP), or that of the last two.",
+        hint="correct it",
+    )
+    temperature: float = setting(
+        0.1,
+        help="Softness of dense pooling: towards 0 the best patch decides, towards infinity the mean does.",
+        above=0,
+        hint="correct it",
+    )
+    audio_scale: float = setting(
+        20.0,
+        help="Norm an audio embedding starts with; the weights carry the real value, at most 100 is used.",
+        above=0,
+        hint="correct it",
+    )
+    log_mel: LogMelConfig = setting(
+        default_factory=LogMelConfig, help="How sounds become the audio tower's input.", hint="correct it"
+    )
 
-    def __post_init__(self):
-        for f in fields(self):
-            value = getattr(self, f.name)
-            if f.type is int and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise InputError(f"{f.name} must be a whole number of at least 1, got {value!r}; correct it.")
-            if f.type is float and not (isinstance(value, int | float) and 0 < value < float("inf")):
-                raise InputError(f"{f.name} must be a number above 0, got {value!r}; correct it.")
-            if f.type is bool and not isinstance(value, bool):
-                raise InputError(f"{f.name} must be true or false, got {value!r}; correct it.")
-            if (choices := get_args(f.type)) and value not in choices:
-                known = " or ".join(map(repr, choices))
-                raise InputError(f"{f.name} must be {known}, got {value!r}; choose one of them.")
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for kind in ("image", "audio"):
             width, heads = getattr(self, f"{kind}_width"), getattr(self, f"{kind}_heads")
             if width % heads:
                 raise InputError(f"{kind}_width must be a multiple of {kind}_heads ({heads}), got {width}; change one.")
         self._check_grids()
 
-    def _check_grids(self):
+    def _check_grids(self) -> None:
         if self.image_size % self.patch:
             raise InputError(
                 f"image_size must be a multiple of patch ({self.patch}), got {self.image_size}; change one."
@@ -129,24 +135,7 @@ class ImageBindConfig:
             log_mel=LogMelConfig(mel_bins=64, target_frames=96),
         )  # fmt: skip
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values; `from_dict` restores it."""
-        return asdict(self)
-
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "ImageBindConfig":
-        """Rebuild a configuration; unknown and missing keys are refused by name."""
-        _check_keys(cls, values, "ImageBind")
-        _check_keys(LogMelConfig, values["log_mel"], "log_mel")
-        return cls(**{**values, "log_mel": LogMelConfig(**values["log_mel"])})
-
-
-def _check_keys(cls: type, values: Any, title: str) -> None:
-    if not isinstance(values, dict):
-        kind = type(values).__name__
-        raise InputError(f"the {title} configuration must be a JSON object, got {kind}; restore config.json.")
-    known = {f.name for f in fields(cls)}
-    for problem, names in (("unknown", values.keys() - known), ("missing", known - values.keys())):
-        if names:
-            listed = ", ".join(sorted(names))
-            raise InputError(f"the {title} configuration has {problem} keys: {listed}; restore config.json.")
+    def read(cls, values: Any) -> "ImageBindConfig":
+        """Rebuild a configuration from its JSON form; unknown and missing keys are refused by name."""
+        return cls.from_json(values, title="ImageBind", advice="restore config.json")

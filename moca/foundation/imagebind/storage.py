@@ -64,7 +64,7 @@ def save_imagebind(folder: str | Path, model: ImageBind, *, dtype: torch.dtype =
                 "store float32, or mend the training."
             )
         tensors[name] = stored
-    document = {"format": FORMAT, "kind": KIND, "config": model.config.to_dict()}
+    document = {"format": FORMAT, "kind": KIND, "config": model.config.to_json()}
     text = json.dumps(document, indent=2) + "\n"
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,4 +166,4 @@ def _read_config(path: Path) -> ImageBindConfig:
         raise InputError(f"{path} must be of kind {KIND!r}, got {document['kind']!r}; use an ImageBind folder.")
     if document["format"] != FORMAT:
         raise InputError(f"{path} must have format {FORMAT}, got {document['format']!r}; update MoCA-AVS.")
-    return ImageBindConfig.from_dict(document["config"])
+    return ImageBindConfig.read(document["config"])

@@ -6,53 +6,38 @@ too). Source: Kirillov et al., Segment Anything, ICCV 2023, appendix B.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from moca.core.maps import mask_boxes
-from moca.errors import InputError
+from moca.core.settings import Settings, setting
 from moca.foundation.boxes import nms
 from moca.foundation.roles import MaskPredictor, Masks
 from moca.foundation.sam.prompted import STABILITY_OFFSET
 
 
 @dataclass(frozen=True, kw_only=True)
-class GridConfig:
+class GridConfig(Settings):
     """How a frame is asked, and which masks are kept."""
 
-    points_per_side: int = 32
-    """Points along either side of the frame."""
-    points_per_batch: int = 64
-    """Points asked at a time; it changes memory, not results."""
-    pred_iou: float = 0.88
-    """Masks must have a higher predicted IoU; 0 keeps all."""
-    stability: float = 0.95
-    """Masks must be at least as stable."""
-    stability_offset: float = STABILITY_OFFSET
-    """How far up and down the threshold on logits is moved to measure stability."""
-    nms_iou: float = 0.7
-    """Of two masks whose boxes overlap more, the one with the higher predicted IoU is kept."""
-    min_area: int = 0
-    """Masks of fewer pixels are dropped, empty ones always."""
-
-    def __post_init__(self):
-        for field in fields(self):
-            value, whole = getattr(self, field.name), field.type == "int"
-            kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                kind = "a whole number" if whole else "a number"
-                raise InputError(f"{field.name} must be {kind}, got {value!r}; correct it.")
-        for name in ("points_per_side", "points_per_batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}; raise it.")
-        for name in ("stability_offset", "min_area"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise InputError(f"{name} must be finite and at least 0, got {getattr(self, name)}; correct it.")
-        for name in ("pred_iou", "stability", "nms_iou"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"{name} must be between 0 and 1, got {getattr(self, name)}; correct it.")
+    points_per_side: int = setting(32, help="Points along either side of the frame.", least=1)
+    points_per_batch: int = setting(64, help="Points decoded together; it changes memory, not results.", least=1)
+    pred_iou: float = setting(0.88, help="Masks must have a higher predicted IoU; 0 keeps all.", least=0, most=1)
+    stability: float = setting(0.95, help="Masks must be at least as stable.", least=0, most=1)
+    stability_offset: float = setting(
+        STABILITY_OFFSET,
+        help="How far up and down the threshold on logits is moved to measure stability.",
+        least=0,
+    )
+    nms_iou: float = setting(
+        0.7,
+        help="Of two masks whose boxes overlap more, the one with the higher predicted IoU is kept.",
+        least=0,
+        most=1,
+    )
+    min_area: int = setting(0, help="Masks of fewer pixels are dropped, empty ones always.", least=0)
 
 
 def masks_from_grid(

@@ -15,57 +15,14 @@ large numbers, and bfloat16 gets it wrong by 10% for near-duplicates.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from moca.errors import InputError
-
-Normalise = Literal["raw", "l2"]
-SsdScale = Literal["sum", "mean"]
-Search = Literal["scanline", "plane"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MatchingConfig:
-    """How two feature maps are matched and how far apart positives and negatives must be."""
-
-    ssd: float = 1.0
-    """Weight of the squared distance; at least 0."""
-    ncc: float = 1.0
-    """Weight of the correlation term; at least 0, not 0 together with ssd."""
-    literal_sign: bool = False
-    """True adds + NCC as the paper prints it; False adds 1 - NCC, which is a cost."""
-    normalise: Normalise = "raw"
-    """With "l2" every pixel's feature gets unit length first; "raw" takes features as they come."""
-    ssd_scale: SsdScale = "sum"
-    """SSD summed over channels as in eq. 2, or its mean, which does not grow with the width."""
-    search: Search = "scanline"
-    """Candidates of a pixel: its own row ("scanline", the paper) or the whole map ("plane")."""
-    disparity_range: int | None = None
-    """Largest |disparity| in pixels, at least 0 (along both axes for "plane"); None allows all."""
-    margin: float = 0.3
-    """Margin of the triplet loss; at least 0."""
-
-    def __post_init__(self) -> None:
-        for name in ("ssd", "ncc", "margin"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{name} must be a finite number of at least 0, got {value}; change it.")
-        if self.ssd == 0 and self.ncc == 0:
-            raise InputError("ssd and ncc must not both be 0 (every match would cost the same); raise one.")
-        _check_choice("search", self.search, Search)
-        _check_choice("normalise", self.normalise, Normalise)
-        _check_choice("ssd_scale", self.ssd_scale, SsdScale)
-        limit = self.disparity_range
-        if limit is not None and (not isinstance(limit, int) or limit < 0):
-            raise InputError(
-                f"disparity_range must be None or a whole number of pixels of at least 0, got {limit!r}; "
-                "use None for the whole row."
-            )
+from moca.training.config import MatchingConfig, Normalise, SsdScale
 
 
 def scanline_cost(

@@ -114,17 +114,23 @@ def test_hostile_files_are_one_line(tmp_path, clip, kind, begins, refuse):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--sounding", "loud"], "sounding must be one of best, ratio, otsu, level, got 'loud'."),
-        (["--clusters", "0"], "clusters must be between 1 and 64, got 0; 4 suits most frames."),
+        (["--sounding", "loud"], "sounding must be one of best, ratio, otsu, level, got 'loud'; change it."),
+        (["--clusters", "0"], "clusters must be a whole number between 1 and 64, got 0; 4 suits most frames."),
         (
             ["--steps-per-second", "0"],
-            "steps per second must be above 0 and at most 100, got 0.0; the paper uses 1.",
+            "steps_per_second must be a number above 0 and at most 100, got 0.0; the paper uses 1.",
         ),
-        (["--proposals", "words"], "proposals must be one of none, boxes, grid, got 'words'."),
-        (["--proposals", "grid", "--rule", "best"], "rule must be one of iou, cover, agreement, got 'best'."),
-        (["--proposals", "grid", "--match", "1"], "match must be at least 0 and below 1, got 1.0; the paper uses 0.5."),
-        (["--unmatched", "all"], "unmatched must be one of coarse, empty, got 'all'."),
-        (["--weights", "good"], "weights must be trained or random, got 'good'."),
+        (["--proposals", "words"], "proposals must be one of none, boxes, grid, got 'words'; change it."),
+        (
+            ["--proposals", "grid", "--rule", "best"],
+            "rule must be one of iou, cover, agreement, got 'best'; change it.",
+        ),
+        (
+            ["--proposals", "grid", "--match", "1"],
+            "match must be a number of at least 0 and below 1, got 1.0; the paper uses 0.5.",
+        ),
+        (["--unmatched", "all"], "unmatched must be one of coarse, empty, got 'all'; change it."),
+        (["--weights", "good"], "weights must be one of trained, random, got 'good'; change it."),
         (
             ["--device", "tpu9"],
             "device must be auto, cpu, cuda or cuda:N and present, got tpu9; try --device cpu.",
@@ -144,8 +150,11 @@ def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line
     ("options", "line"),
     [
         (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
-        (["--set", "clusters=many"], "clusters must be a whole number, got 'many'; change it."),
-        (["--set", "clusters=0"], "clusters must be between 1 and 64, got 0; 4 suits most frames."),
+        (
+            ["--set", "clusters=many"],
+            "clusters must be a whole number between 1 and 64, got 'many'; 4 suits most frames.",
+        ),
+        (["--set", "clusters=0"], "clusters must be a whole number between 1 and 64, got 0; 4 suits most frames."),
         (["--frozen", "--adapters", "run"], "--frozen and --adapters exclude each other; give one of them."),
     ],
 )

@@ -91,7 +91,10 @@ def test_other_data_have_their_own_numbers(stage, tmp_path, data, words):
         (["--shard", "half"], "--shard must be i/n with i from 1 to n, got 'half'; e.g. 1/4 to 4/4."),
         (["--gallery", "-1"], "--gallery must be at least 0, got -1; 0 leaves the clips out."),
         (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
-        (["--set", "clusters=many"], "clusters must be a whole number, got 'many'; change it."),
+        (
+            ["--set", "clusters=many"],
+            "clusters must be a whole number between 1 and 64, got 'many'; 4 suits most frames.",
+        ),
     ],
 )
 def test_options_are_checked_before_any_work(stage, tmp_path, options, line):

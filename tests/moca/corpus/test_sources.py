@@ -258,13 +258,17 @@ def test_refusals(tmp_path, stage):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("image_size", 15, "image_size must be a whole number from 16 to 2048 pixels, got 15."),
-        ("image_size", 32.0, "image_size must be a whole number from 16 to 2048 pixels, got 32.0."),
-        ("sample_rate_hz", 999, "sample_rate_hz must be a whole number from 1000 to 384000 Hz, got 999."),
-        ("step_s", 0.0, "step_s must be from 0.05 to 60 seconds, got 0; the paper uses 1."),
-        ("step_s", math.nan, "step_s must be from 0.05 to 60 seconds, got nan; the paper uses 1."),
-        ("steps_per_video", 0, "steps_per_video must be a whole number of at least 1, got 0."),
-        ("steps_per_video", True, "steps_per_video must be a whole number of at least 1, got True."),
+        ("image_size", 15, "image_size must be a whole number between 16 and 2048 pixels, got 15; change it."),
+        ("image_size", 32.0, "image_size must be a whole number between 16 and 2048 pixels, got 32.0; change it."),
+        (
+            "sample_rate_hz",
+            999,
+            "sample_rate_hz must be a whole number between 1000 and 384000 Hz, got 999; change it.",
+        ),
+        ("step_s", 0.0, "step_s must be a number between 0.05 and 60 seconds, got 0.0; the paper uses 1."),
+        ("step_s", math.nan, "step_s must be a number between 0.05 and 60 seconds, got nan; the paper uses 1."),
+        ("steps_per_video", 0, "steps_per_video must be a whole number of at least 1, got 0; change it."),
+        ("steps_per_video", True, "steps_per_video must be a whole number of at least 1, got True; change it."),
     ],
 )
 def test_settings_are_checked(field, value, message):

@@ -143,10 +143,10 @@ def test_both_is_the_mean_of_the_two_cosines(features):
     [
         ({"neighbours": 0}, "neighbours must be a whole number of at least 1, got 0; 20 is the default."),
         ({"neighbours": True}, "neighbours must be a whole number of at least 1, got True; 20 is the default."),
-        ({"source": "text"}, "source must be one of 'image', 'audio', 'both', got 'text'; choose one of them."),
-        ({"index": "hnsw"}, "index must be one of 'auto', 'flat', 'ivf', got 'hnsw'; choose one of them."),
-        ({"hard_negatives": 1}, "hard_negatives must be true or false, got 1; choose one of them."),
-        ({"exclude_same_video": "no"}, "exclude_same_video must be true or false, got 'no'; choose one of them."),
+        ({"source": "text"}, "mining must be one of image, audio, both, got 'text'; change it."),
+        ({"index": "hnsw"}, "index must be one of auto, flat, ivf, got 'hnsw'; change it."),
+        ({"hard_negatives": 1}, "hard_negatives must be true or false, got 1; change it."),
+        ({"exclude_same_video": "no"}, "exclude_same_video must be true or false, got 'no'; change it."),
     ],
 )
 def test_config_refusals(given, message):

@@ -204,7 +204,9 @@ def test_refuses_what_is_not_there(tmp_path):
 def test_refuses_an_impossible_rate(rate):
     with pytest.raises(InputError) as caught:
         OutputConfig(steps_per_s=rate)
-    assert str(caught.value) == (f"steps per second must be above 0 and at most 100, got {rate}; the paper uses 1.")
+    assert str(caught.value) == (
+        f"steps_per_second must be a number above 0 and at most 100, got {rate}; the paper uses 1."
+    )
 
 
 class Halves:

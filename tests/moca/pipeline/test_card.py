@@ -198,11 +198,11 @@ def test_names_are_folders_beside_the_card_or_as_the_loaders_take_them(tmp_path)
         ({}, {"rule": "cover", "match": 0.3}, "rule, match rule mask proposals, which this model does not make here; "
          "ask for proposals boxes or grid."),
         ({"proposals": {"kind": "words"}}, {}, "proposals in {} cannot be used: proposals must be one of none, boxes, "
-         "grid, got 'words'."),
+         "grid, got 'words'; change it."),
         ({"proposals": {"match": "high"}}, {}, "proposals in {} cannot be used: "),
         ({"proposals": ["boxes"]}, {}, "proposals in {} must be an object with any of "),
         ({"proposals": {"kind": "none", "iou": 1}}, {}, "proposals in {} must be an object with any of "),
-        ({}, {"kind": "words"}, "proposals must be one of none, boxes, grid, got 'words'."),
+        ({}, {"kind": "words"}, "proposals must be one of none, boxes, grid, got 'words'; change it."),
     ],
 )  # fmt: skip
 def test_what_a_card_or_a_caller_cannot_mean_is_one_line(write_model, entries, asked, message):

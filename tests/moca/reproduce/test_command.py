@@ -59,7 +59,7 @@ def test_defaults(here, asked, tmp_path):
     ("arguments", "words"),
     [
         (("--seeds", "0;1"), "--seeds must be whole numbers separated by commas, got '0;1'; e.g. 0,1,2."),
-        (("--clips", "1"), "clips must be a whole number of at least 2, got 1; change --clips."),
+        (("--clips", "1"), "clips must be a whole number of at least 2, or none, got 1; change it."),
         (("--set", "lr"), "--set must be key=value, got 'lr'; e.g. --set mining.neighbours=10."),
     ],
 )

@@ -17,15 +17,15 @@ def config(tmp_path, **changes) -> ReproduceConfig:
     [
         (
             {"seeds": ()},
-            "seeds must be one or more different whole numbers of at least 0, got []; give for example 0,1,2.",
+            "seeds must be one or more different whole numbers, got []; give for example 0,1,2.",
         ),
         (
             {"seeds": (1, 1)},
-            "seeds must be one or more different whole numbers of at least 0, got [1, 1]; give for example 0,1,2.",
+            "seeds must be one or more different whole numbers, got [1, 1]; give for example 0,1,2.",
         ),
-        ({"steps": 0}, "steps must be a whole number of at least 1, got 0; change --steps."),
-        ({"clips": 1}, "clips must be a whole number of at least 2, got 1; change --clips."),
-        ({"workers": None}, "workers must be a whole number of at least 1, got None; change --workers."),
+        ({"steps": 0}, "steps must be a whole number of at least 1, or none, got 0; change it."),
+        ({"clips": 1}, "clips must be a whole number of at least 2, or none, got 1; change it."),
+        ({"workers": None}, "workers must be a whole number of at least 1, got None; change it."),
         ({"training": {"seed": 3}}, "seed cannot be given with --set here, got 3; use --seeds."),
         ({"training": {"steps": 3}}, "steps cannot be given with --set here, got 3; use --steps."),
     ],

@@ -156,15 +156,15 @@ def test_resize_keeps_a_constant_and_single_channels():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("clusters", 0, "clusters must be between 1 and 64, got 0; 4 suits most frames."),
-        ("sounding", "loud", "sounding must be one of best, ratio, otsu, level, got 'loud'."),
-        ("ratio", 0.0, "ratio must be above 0 and at most 1, got 0.0."),
-        ("level", 1.5, "level must be between -1 and 1, got 1.5."),
-        ("level", float("nan"), "level must be between -1 and 1, got nan."),
-        ("silence_dbfs", 3.0, "silence_dbfs must be at most 0 (full scale), got 3.0."),
-        ("gate", 2.0, "gate must be between -1 and 1, got 2.0."),
-        ("gate_frozen", -1.5, "gate_frozen must be between -1 and 1, got -1.5."),
-        ("heat_low", 1.0, "heat_low must be below heat_high, got 1.0 and 1.0."),
+        ("clusters", 0, "clusters must be a whole number between 1 and 64, got 0; 4 suits most frames."),
+        ("sounding", "loud", "sounding must be one of best, ratio, otsu, level, got 'loud'; change it."),
+        ("ratio", 0.0, "ratio must be a number above 0 and at most 1, got 0.0; change it."),
+        ("level", 1.5, "level must be a number between -1 and 1, got 1.5; change it."),
+        ("level", float("nan"), "level must be a number between -1 and 1, got nan; change it."),
+        ("silence_dbfs", 3.0, "silence_dbfs must be a number of at most 0 dBFS, got 3.0; change it."),
+        ("gate", 2.0, "gate must be a number between -1 and 1, got 2.0; change it."),
+        ("gate_frozen", -1.5, "gate_frozen must be a number between -1 and 1, got -1.5; change it."),
+        ("heat_low", 1.0, "heat_low must be below heat_high, got 1.0 and 1.0; change one."),
     ],
 )
 def test_refusals(field, value, message):

@@ -249,14 +249,14 @@ def test_a_proposer_is_given_what_its_kind_needs():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"kind": "words"}, "proposals must be one of none, boxes, grid, got 'words'."),
-        ({"rule": "best"}, "rule must be one of iou, cover, agreement, got 'best'."),
-        ({"unmatched": "all"}, "unmatched must be one of coarse, empty, got 'all'."),
-        ({"match": 1.0}, "match must be at least 0 and below 1, got 1.0; the paper uses 0.5."),
-        ({"match": float("nan")}, "match must be at least 0 and below 1, got nan; the paper uses 0.5."),
-        ({"stability": 1.5}, "stability must be between 0 and 1, got 1.5."),
-        ({"box_limit": 0}, "box_limit must be a whole number between 1 and 1000, got 0."),
-        ({"points_per_side": 2.5}, "points_per_side must be a whole number between 1 and 128, got 2.5."),
+        ({"kind": "words"}, "proposals must be one of none, boxes, grid, got 'words'; change it."),
+        ({"rule": "best"}, "rule must be one of iou, cover, agreement, got 'best'; change it."),
+        ({"unmatched": "all"}, "unmatched must be one of coarse, empty, got 'all'; change it."),
+        ({"match": 1.0}, "match must be a number of at least 0 and below 1, got 1.0; the paper uses 0.5."),
+        ({"match": float("nan")}, "match must be a number of at least 0 and below 1, got nan; the paper uses 0.5."),
+        ({"stability": 1.5}, "stability must be a number between 0 and 1, got 1.5; change it."),
+        ({"box_limit": 0}, "box_limit must be a whole number between 1 and 1000, got 0; change it."),
+        ({"points_per_side": 2.5}, "points_per_side must be a whole number between 1 and 128, got 2.5; change it."),
     ],
 )
 def test_settings_are_checked(changes, message):

@@ -9,8 +9,7 @@ import pytest
 from moca.errors import InputError
 from moca.foundation.imagebind.config import Reading
 from moca.mining import MiningConfig
-from moca.training.config import CONFIG_FORMAT, PRESETS, LabelConfig, TrainConfig, preset
-from moca.training.losses.pixel_matching import MatchingConfig
+from moca.training.config import CONFIG_FORMAT, PRESETS, LabelConfig, MatchingConfig, TrainConfig, preset
 
 NESTED = TrainConfig(
     steps=7,
@@ -90,10 +89,10 @@ def test_refuses_one_without_some_keys():
         ("matching", -0.5, "a number of at least 0"),
         ("distillation", float("inf"), "a number of at least 0"),
         ("dice", None, "a number of at least 0"),
-        ("noise", 1.5, "from 0 to 1"),
-        ("noise", -0.1, "from 0 to 1"),
-        ("keep", 0, "above 0 and at most 1"),
-        ("keep", 1.01, "above 0 and at most 1"),
+        ("noise", 1.5, "a number between 0 and 1"),
+        ("noise", -0.1, "a number between 0 and 1"),
+        ("keep", 0, "a number above 0 and at most 1"),
+        ("keep", 1.01, "a number above 0 and at most 1"),
         ("readout", "linear", "one of cosine, learned"),
         ("schedule", "step", "one of cosine, constant"),
         ("placement", "middle", "one of last, first, interleaved"),
@@ -111,7 +110,7 @@ def test_accepts_the_edge_of_a_range(edge):
 
 def test_refuses_values_that_contradict_each_other():
     assert refusal(lambda: TrainConfig(matching=0, distillation=0, readout="cosine")) == (
-        "matching and distillation must be not both 0, got 0; change it."
+        "matching and distillation must not both be 0; raise one."
     )
     assert refusal(lambda: TrainConfig(matching=1.0, distillation=0.0, readout="learned")) == (
         "distillation must be above 0 when the read-out is learned, got 0.0; change it."
@@ -123,12 +122,15 @@ def test_refuses_values_that_contradict_each_other():
     [
         ({"cosine": -1.0}, "cosine must be a number of at least 0, got -1.0; change it."),
         ({"contrast": float("nan")}, "contrast must be a number of at least 0, got nan; change it."),
-        ({"cosine": 0.0, "contrast": 0.0}, "cosine and contrast must be not both 0, got 0; change it."),
-        ({"reading": "query"}, f"reading must be one of None, {', '.join(get_args(Reading))}, got 'query'; change it."),
+        ({"cosine": 0.0, "contrast": 0.0}, "cosine and contrast must not both be 0; raise one."),
+        (
+            {"reading": "query"},
+            f"reading must be one of {', '.join(get_args(Reading))}, or none, got 'query'; change it.",
+        ),
         ({"alike": 0}, "alike must be a whole number of at least 1, got 0; change it."),
         ({"unlike": 2.5}, "unlike must be a whole number of at least 1, got 2.5; change it."),
         ({"other_sounds": -1}, "other_sounds must be a whole number of at least 0, got -1; change it."),
-        ({"absent": 40.0, "present": 30.0}, "absent and present must be rising percentiles, got 40.0; change it."),
+        ({"absent": 40.0, "present": 30.0}, "absent must be at most present, got 40 and 30; change one."),
     ],
 )
 def test_refuses_labels(fields, message):

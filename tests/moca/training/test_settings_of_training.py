@@ -41,22 +41,30 @@ def test_every_setting_may_be_given_its_own_value():
             value = getattr(value, part)
         assert changed(config, {name: value}) == config
         if value is not None and not isinstance(value, str):
-            assert "got 'text'; change it." in refusal(**{name.replace(".", "__"): "text"})
+            assert (
+                f"{name} must be " in (line := refusal(**{name.replace(".", "__"): "text"})) and "got 'text'; " in line
+            )
 
 
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
         ({"batch": 0}, "batch must be a whole number of at least 1, got 0; change it."),
-        ({"batch": 2.5}, "batch must be a whole number, got 2.5; change it."),
-        ({"batch": True}, "batch must be a whole number, got True; change it."),
-        ({"lr": "fast"}, "lr must be a number, got 'fast'; change it."),
-        ({"clip_norm": "x"}, "clip_norm must be a number or none, got 'x'; change it."),
-        ({"placement": "middle"}, "placement must be last or first or interleaved, got 'middle'; change it."),
-        ({"mining__source": "video"}, "mining.source must be image or audio or both, got 'video'; change it."),
-        ({"mining__neighbours": 0}, "neighbours must be a whole number of at least 1, got 0; 20 is the default."),
+        ({"batch": 2.5}, "batch must be a whole number of at least 1, got 2.5; change it."),
+        ({"batch": True}, "batch must be a whole number of at least 1, got True; change it."),
+        ({"lr": "fast"}, "lr must be a number above 0, got 'fast'; change it."),
+        ({"clip_norm": "x"}, "clip_norm must be a number above 0, or none, got 'x'; change it."),
+        ({"placement": "middle"}, "placement must be one of last, first, interleaved, got 'middle'; change it."),
+        ({"mining__source": "video"}, "mining.source must be one of image, audio, both, got 'video'; change it."),
+        (
+            {"mining__neighbours": 0},
+            "mining.neighbours must be a whole number of at least 1, got 0; 20 is the default.",
+        ),
         ({"labels__refine": 1}, "labels.refine must be true or false, got 1; change it."),
-        ({"pixel_matching__margin": -1.0}, "margin must be a finite number of at least 0, got -1.0; change it."),
+        (
+            {"pixel_matching__margin": -1.0},
+            "pixel_matching.margin must be a number of at least 0, got -1.0; change it.",
+        ),
     ],
 )
 def test_bad_values_are_refused_with_the_rule(changes, line):

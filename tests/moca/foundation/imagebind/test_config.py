@@ -14,7 +14,7 @@ MINI = ImageBindConfig.mini()
 
 @pytest.mark.parametrize("config", [ImageBindConfig.huge(), MINI, replace(MINI, folded=True, reading="value")])
 def test_json_restores_the_configuration(config):
-    assert ImageBindConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert ImageBindConfig.read(json.loads(json.dumps(config.to_json()))) == config
 
 
 def test_the_official_grids():
@@ -29,8 +29,8 @@ def test_the_official_grids():
         ({"embed_dim": "8"}, "embed_dim must be a whole number of at least 1, got '8'; correct it."),
         ({"temperature": 0.0}, "temperature must be a number above 0, got 0.0; correct it."),
         ({"folded": 1}, "folded must be true or false, got 1; correct it."),
-        ({"stem": "mlp"}, "stem must be 'patch' or 'conv', got 'mlp'; choose one of them."),
-        ({"pooling": "max"}, "pooling must be 'class' or 'dense', got 'max'; choose one of them."),
+        ({"stem": "mlp"}, "stem must be one of patch, conv, got 'mlp'; correct it."),
+        ({"pooling": "max"}, "pooling must be one of class, dense, got 'max'; correct it."),
         ({"image_heads": 3}, "image_width must be a multiple of image_heads (3), got 128; change one."),
         ({"image_size": 100}, "image_size must be a multiple of patch (8), got 100; change one."),
         ({"patch": 16}, 'patch must be 8 with stem "conv", got 16; change one.'),
@@ -59,7 +59,7 @@ def test_impossible_configurations_are_refused(change, message):
 
 
 def test_unknown_and_missing_keys_are_refused_by_name():
-    values = MINI.to_dict()
+    values = MINI.to_json()
     cases = [
         ({**values, "depth": 3, "colour": 1}, "the ImageBind configuration has unknown keys: colour, depth"),
         (
@@ -72,6 +72,6 @@ def test_unknown_and_missing_keys_are_refused_by_name():
     ]
     for given, message in cases:
         with pytest.raises(InputError) as caught:
-            ImageBindConfig.from_dict(given)
+            ImageBindConfig.read(given)
         assert str(caught.value).startswith(message)
         assert str(caught.value).endswith("; restore config.json.")

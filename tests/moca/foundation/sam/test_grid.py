@@ -252,16 +252,16 @@ def test_the_batch_changes_nothing_and_the_offset_does(predictor, encoded):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("points_per_side", 0, "points_per_side must be at least 1, got 0; raise it."),
-        ("points_per_side", 2.5, "points_per_side must be a whole number, got 2.5; correct it."),
-        ("points_per_batch", -1, "points_per_batch must be at least 1, got -1; raise it."),
-        ("pred_iou", 1.5, "pred_iou must be between 0 and 1, got 1.5; correct it."),
-        ("pred_iou", "0.9", "pred_iou must be a number, got '0.9'; correct it."),
-        ("stability", float("nan"), "stability must be between 0 and 1, got nan; correct it."),
-        ("stability_offset", float("inf"), "stability_offset must be finite and at least 0, got inf; correct it."),
-        ("nms_iou", -0.1, "nms_iou must be between 0 and 1, got -0.1; correct it."),
-        ("min_area", -3, "min_area must be finite and at least 0, got -3; correct it."),
-        ("min_area", True, "min_area must be a whole number, got True; correct it."),
+        ("points_per_side", 0, "points_per_side must be a whole number of at least 1, got 0; change it."),
+        ("points_per_side", 2.5, "points_per_side must be a whole number of at least 1, got 2.5; change it."),
+        ("points_per_batch", -1, "points_per_batch must be a whole number of at least 1, got -1; change it."),
+        ("pred_iou", 1.5, "pred_iou must be a number between 0 and 1, got 1.5; change it."),
+        ("pred_iou", "0.9", "pred_iou must be a number between 0 and 1, got '0.9'; change it."),
+        ("stability", float("nan"), "stability must be a number between 0 and 1, got nan; change it."),
+        ("stability_offset", float("inf"), "stability_offset must be a number of at least 0, got inf; change it."),
+        ("nms_iou", -0.1, "nms_iou must be a number between 0 and 1, got -0.1; change it."),
+        ("min_area", -3, "min_area must be a whole number of at least 0, got -3; change it."),
+        ("min_area", True, "min_area must be a whole number of at least 0, got True; change it."),
     ],
 )
 def test_a_config_out_of_range_is_refused(field, value, message):

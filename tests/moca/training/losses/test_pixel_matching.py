@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from moca.errors import InputError
-from moca.training.losses.pixel_matching import MatchingConfig, matching_cost, plane_cost, scanline_cost, triplet_loss
+from moca.training.config import MatchingConfig
+from moca.training.losses.pixel_matching import matching_cost, plane_cost, scanline_cost, triplet_loss
 
 SHAPE = (2, 5, 3, 4)
 
@@ -247,20 +248,19 @@ def test_a_saturated_triplet_has_no_gradient():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"ssd": -1.0}, "ssd must be a finite number of at least 0, got -1.0; change it."),
-        ({"ncc": math.inf}, "ncc must be a finite number of at least 0, got inf; change it."),
-        ({"margin": math.nan}, "margin must be a finite number of at least 0, got nan; change it."),
+        ({"ssd": -1.0}, "ssd must be a number of at least 0, got -1.0; change it."),
+        ({"ncc": math.inf}, "ncc must be a number of at least 0, got inf; change it."),
+        ({"margin": math.nan}, "margin must be a number of at least 0, got nan; change it."),
         (
             {"ssd": 0.0, "ncc": 0.0},
             "ssd and ncc must not both be 0 (every match would cost the same); raise one.",
         ),
-        ({"search": "row"}, "search must be one of scanline, plane, got 'row'; choose one."),
-        ({"normalise": "l1"}, "normalise must be one of raw, l2, got 'l1'; choose one."),
-        ({"ssd_scale": "max"}, "ssd_scale must be one of sum, mean, got 'max'; choose one."),
+        ({"search": "row"}, "search must be one of scanline, plane, got 'row'; change it."),
+        ({"normalise": "l1"}, "normalise must be one of raw, l2, got 'l1'; change it."),
+        ({"ssd_scale": "max"}, "ssd_scale must be one of sum, mean, got 'max'; change it."),
         (
             {"disparity_range": -1},
-            "disparity_range must be None or a whole number of pixels of at least 0, got -1; "
-            "use None for the whole row.",
+            "disparity_range must be a whole number of at least 0, or none, got -1; use none for the whole row.",
         ),
     ],
 )
