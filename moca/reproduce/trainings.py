@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from moca.core.settings import changed
-from moca.corpus.sources import find_clips
+from moca.corpus.finding import find_clips
 from moca.foundation.manifest import bundled_weights
 from moca.pipeline.loading import Foundation, default_blocks, load_encoder
 from moca.reproduce.config import ReproduceConfig

@@ -1,4 +1,4 @@
-"""The loop: Adam on whatever an objective names, one device or many; stopped at any moment, it goes on with the same bits.
+"""The loop: Adam on what an objective names, one device or many; stopped at any moment, it goes on with the same bits.
 
 Whatever a step depends on is a function of the settings and the step's number: its batch (the objective's task)
 and its learning rate. So a run that goes on after checkpoint N repeats exactly what the stopped one did next.
@@ -168,7 +168,7 @@ class _Loop:
         write_checkpoint(folder, checkpoint, origin)
 
     def step(self) -> tuple[str, ...]:
-        """One optimiser step over all processes, and its row in the history; returns names of the loss and its parts."""
+        """One optimiser step over all processes, and its row in the history. Returns the names of the losses logged."""
         factor = rate(self.done, self.config)
         for group, lr in zip(self.optimiser.param_groups, self.rates, strict=True):
             group["lr"] = lr * factor

@@ -22,6 +22,7 @@ from moca.training.losses.pseudo_labels import Labeller, Labels
 from moca.training.stored import array_digest, content_name
 
 FORMAT = 1
+ARRAYS = ("sounds", "targets", "weights")
 
 
 def build_labels(
@@ -56,7 +57,7 @@ def build_labels(
         with written_whole(paths[first]) as temporary, temporary.open("wb") as file:
             np.savez(file, **blocks[first])
         progress("labelling", min(first + labeller.starts.step, len(rows)), len(rows))
-    joined = {key: np.concatenate([block[key] for block in blocks.values()]) for key in ("sounds", "targets", "weights")}
+    joined = {name: np.concatenate([block[name] for block in blocks.values()]) for name in ARRAYS}
     return Labels(rows=rows, centre=centre, **{**joined, "sounds": rows[joined["sounds"]]})
 
 
@@ -72,6 +73,6 @@ def _read_block(path: Path) -> dict[str, np.ndarray] | None:
     """A finished block; None where there is none, or only a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in ("sounds", "targets", "weights")}
+            return {name: stored[name] for name in ARRAYS}
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
         return None

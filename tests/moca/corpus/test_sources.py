@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moca.corpus.sources import AVSBenchSource, ReadingConfig, VideoSource, evenly_spread, find_clips, square, to_int16
+from moca.corpus.finding import find_clips
+from moca.corpus.sources import AVSBenchSource, ReadingConfig, VideoSource, evenly_spread, square, to_int16
 from moca.data.audio import read_wav
 from moca.errors import InputError
 from moca.foundation.preprocessing import preprocess_frames
