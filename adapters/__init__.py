@@ -1,10 +1,41 @@
-"""Audio-visual adapters for two frozen transformer towers: the only trained part; needs torch alone."""
+"""Audio-visual adapters for two frozen transformer towers: the only trained part; needs torch and safetensors alone.
 
-from .adaav import AdaAV, AdaAVConfig
-from .errors import AdapterError
-from .plan import Placement, Plan, make_plan
-from .storage import AdapterRecord, fingerprint, load_adapters, read_record, save_adapters
-from .towers import AdaptedTowers, AudioContext, Reading, Tower, adapters_off, count_trainable
+What is imported from here is loaded when it is first asked for: plans and errors need no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .adaav import AdaAV, AdaAVConfig
+    from .errors import AdapterError
+    from .fingerprints import fingerprint
+    from .frozen import AudioContext, Tower
+    from .plan import Placement, Plan, make_plan
+    from .readings import Reading
+    from .record import AdapterRecord, read_record
+    from .storage import load_adapters, save_adapters
+    from .towers import AdaptedTowers, count_trainable
+
+_MODULES = {
+    "AdaAV": "adaav",
+    "AdaAVConfig": "adaav",
+    "AdaptedTowers": "towers",
+    "AdapterError": "errors",
+    "AdapterRecord": "record",
+    "AudioContext": "frozen",
+    "Placement": "plan",
+    "Plan": "plan",
+    "Reading": "readings",
+    "Tower": "frozen",
+    "count_trainable": "towers",
+    "fingerprint": "fingerprints",
+    "load_adapters": "storage",
+    "make_plan": "plan",
+    "read_record": "record",
+    "save_adapters": "storage",
+}
+"""The module of each name."""
 
 __all__ = [
     "AdaAV",
@@ -17,7 +48,6 @@ __all__ = [
     "Plan",
     "Reading",
     "Tower",
-    "adapters_off",
     "count_trainable",
     "fingerprint",
     "load_adapters",
@@ -25,3 +55,13 @@ __all__ = [
     "read_record",
     "save_adapters",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,65 +8,20 @@ The frozen parts run once per input, keep no graph, and may be cached; only the 
 audio) pair. Cut or uncut, the numbers are the same to the last bit.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from contextlib import nullcontext
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from .adaav import AdaAV, AdaAVConfig
 from .errors import AdapterError
+from .frozen import AudioContext, Tower
 from .plan import Plan
+from .readings import VALUE_BLOCKS, Reading
 
-Reading = Literal["token", "value", "value2"]
-_VALUE_BLOCKS = {"token": 0, "value": 1, "value2": 2}
 READOUT_SCALE = 10.0  # unit features and a read-out of moderate length then reach saturated logits
 READOUT_START = -2.0  # most of a picture is silent
-
-
-class Tower(Protocol):
-    """What a frozen transformer must offer. Block numbers count from 0."""
-
-    width: int
-    depth: int
-
-    def tokens(self, inputs: Tensor) -> Tensor:
-        """The stem: (B, L, D) tokens entering block 0, the class token first."""
-
-    def attend(self, block: int, x: Tensor) -> Tensor:
-        """The attention branch MHA(norm(x)), without adding x."""
-
-    def feed(self, block: int, x: Tensor) -> Tensor:
-        """The feed-forward branch MLP(norm(x)), without adding x."""
-
-    def values(self, block: int, x: Tensor) -> Tensor:
-        """The attention's value path, projected out: no mixing of tokens, no residual."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class AudioContext:
-    """What the adapters hear of B audios: frozen audio tokens, without a graph."""
-
-    pairs: Mapping[int, tuple[Tensor, Tensor]]
-    """For every audio block of the plan: X_a entering it and Y_a after its attention, each (B, La, Da)."""
-    tokens: Tensor
-    """Tokens leaving the last audio block, (B, La, Da)."""
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def select(self, index: Tensor) -> "AudioContext":
-        """The audios at the given positions, in that order; repeats let one audio serve several images.
-
-        index: integer tensor (N,) on any device. Returns a context of N audios.
-        """
-        index = index.to(self.tokens.device)
-        return AudioContext(
-            pairs={block: (x.index_select(0, index), y.index_select(0, index)) for block, (x, y) in self.pairs.items()},
-            tokens=self.tokens.index_select(0, index),
-        )
 
 
 class AdaptedTowers(nn.Module):
@@ -103,7 +58,6 @@ class AdaptedTowers(nn.Module):
         self.plan = plan
         self.config = config or AdaAVConfig()
         self.prefix_dtype = prefix_dtype
-        self.adapters_on = True
         self._towers = (image, audio)  # a plain tuple: nn.Module does not register what is inside
         self._heard_by = dict(zip(plan.image_blocks, plan.audio_blocks, strict=True))
         self.adapters = nn.ModuleDict(
@@ -158,14 +112,15 @@ class AdaptedTowers(nn.Module):
                 x = self._plain_block(block, x)
         return self._hand_on(x)
 
-    def suffix(self, tokens: Tensor, context: AudioContext, *, reading: Reading = "token") -> Tensor:
+    def suffix(
+        self, tokens: Tensor, context: AudioContext, *, reading: Reading = "token", adapted: bool = True
+    ) -> Tensor:
         """Run the image tower from its first adapted block to its end; differentiable in the adapters only.
 
         tokens: (B, Lv, Dv) from `prefix`. context: B audios, one per image (see `AudioContext.select`).
-        reading: "token" returns the tokens leaving the last block. "value" replaces that block by its value path,
-        without its residual and without its MLP, plus its adapter if it has one: values(X_v) + AdaAV(X_a, X_v),
-        the reading by which MaskCLIP (arXiv 2112.01071) takes dense features from an image-level encoder.
-        "value2" does so with the last two blocks. Returns (B, Lv, Dv). Raises AdapterError for another reading, or
+        reading: see `Reading`; a block that is replaced by its value path keeps its adapter, if it has one:
+        values(X_v) + AdaAV(X_a, X_v). adapted: False leaves the adapters out, which gives exactly what the
+        frozen image tower computes. Returns (B, Lv, Dv). Raises AdapterError for another reading, or
         another number of audios.
         """
         if reading not in get_args(Reading):
@@ -175,7 +130,7 @@ class AdaptedTowers(nn.Module):
                 f"every image needs one audio, got {len(tokens)} images and {len(context)} audios; "
                 "repeat or pick audios with context.select(index)."
             )
-        first, mixed = self.plan.image_blocks[0], self.image.depth - _VALUE_BLOCKS[reading]
+        first, mixed = self.plan.image_blocks[0], self.image.depth - VALUE_BLOCKS[reading]
         if first > mixed:
             raise AdapterError(
                 f"reading {reading} takes the values of blocks {mixed} and later, got adapters from block {first} on; "
@@ -183,17 +138,18 @@ class AdaptedTowers(nn.Module):
             )
         x = tokens
         for block in range(first, mixed):
-            x = self._block(block, x, context)
+            listens = adapted and block in self._heard_by
+            x = self._adapted_block(block, x, context) if listens else self._plain_block(block, x)
         for block in range(mixed, self.image.depth):
             values = self.image.values(block, x)
-            if self._is_adapted(block):
+            if adapted and block in self._heard_by:
                 values = values + self.adapters[str(block)](context.pairs[self._heard_by[block]][0], x)
             x = values
         return x
 
-    def forward(self, pixels: Tensor, mels: Tensor, *, reading: Reading = "token") -> Tensor:
+    def forward(self, pixels: Tensor, mels: Tensor, *, reading: Reading = "token", adapted: bool = True) -> Tensor:
         """suffix(prefix(pixels), hear(mels)): image tokens (B, Lv, Dv), each image with its own audio."""
-        return self.suffix(self.prefix(pixels), self.hear(mels), reading=reading)
+        return self.suffix(self.prefix(pixels), self.hear(mels), reading=reading, adapted=adapted)
 
     def score(self, features: Tensor) -> Tensor:
         """The read-out: does a location sound? logits = SCALE * (features . w) + b, one vector (w, b) for all.
@@ -205,12 +161,7 @@ class AdaptedTowers(nn.Module):
             raise AdapterError("these adapters have no read-out; score their features against the audio embedding.")
         return READOUT_SCALE * (features @ self.readout[:-1]) + self.readout[-1]
 
-    def _is_adapted(self, block: int) -> bool:
-        return self.adapters_on and block in self._heard_by
-
-    def _block(self, block: int, x: Tensor, context: AudioContext) -> Tensor:
-        if not self._is_adapted(block):
-            return self._plain_block(block, x)
+    def _adapted_block(self, block: int, x: Tensor, context: AudioContext) -> Tensor:
         adapter = self.adapters[str(block)]
         audio_x, audio_y = context.pairs[self._heard_by[block]]
         # The adapter is added last: an exact zero then leaves the frozen sum's bits as they are.
@@ -238,17 +189,6 @@ def _untrained_readout(width: int) -> Tensor:
     vector = torch.zeros(width + 1)
     vector[-1] = READOUT_START
     return vector
-
-
-@contextmanager
-def adapters_off(towers: AdaptedTowers) -> Iterator[AdaptedTowers]:
-    """Inside the block, `towers` computes exactly what its frozen encoder computes; then restores itself."""
-    before = towers.adapters_on
-    towers.adapters_on = False
-    try:
-        yield towers
-    finally:
-        towers.adapters_on = before
 
 
 def count_trainable(towers: nn.Module) -> int:

@@ -62,40 +62,40 @@ class AtGdinoSam(TrainingFree):
     def find(self, pictures: list[np.ndarray], steps: list[Step]) -> Iterator[Regions]:
         """See `TrainingFree.find`."""
         config, heard = self.config, self._heard(steps)
-        asked = [phrases_of(tags, self.tags.labels, config.tag_threshold) for tags in heard]
+        phrases_of_steps = [phrases_of(tags, self.tags.labels, config.tag_threshold) for tags in heard]
         boxes = self.words.detect(
             pictures,
-            [tuple(phrases) for phrases in asked],
+            [tuple(phrases) for phrases in phrases_of_steps],
             box_threshold=config.box_threshold,
             text_threshold=config.text_threshold,
             nms_iou=config.box_nms_iou,
         )
-        for picture, tags, phrases, found in zip(pictures, heard, asked, boxes, strict=True):
+        for picture, tags, phrases, frame_boxes in zip(pictures, heard, phrases_of_steps, boxes, strict=True):
             best = int(tags.argmax())
             score = float(tags[best])
             if not phrases:
                 label = self.tags.labels[best]
                 reason = f"no tag reaches {config.tag_threshold:.2f}: the most probable is {label}, {score:.2f}"
                 yield Regions.none(reason, score)
-            elif not len(found):
+            elif not len(frame_boxes):
                 yield Regions.none(f"no box is above {config.box_threshold:.2f} for {', '.join(phrases)}", score)
             else:
-                yield self._masked(picture, found, phrases, tags)
+                yield self._masked(picture, frame_boxes, phrases, tags)
 
     def _heard(self, steps: list[Step]) -> np.ndarray:
         """Probability of every tag in every step, (B, C)."""
-        found = []
+        chances = []
         for rate_hz, group in groupby(steps, key=lambda step: step.sample_rate_hz):
             waves = [padded(step.audio, round(self.config.pad_ms * rate_hz / 1000)) for step in group]
-            found.append(self.tags.tag(waves, sample_rate_hz=rate_hz))
-        return np.concatenate(found)
+            chances.append(self.tags.tag(waves, sample_rate_hz=rate_hz))
+        return np.concatenate(chances)
 
-    def _masked(self, picture: np.ndarray, found: Boxes, phrases: dict[str, int], tags: np.ndarray) -> Regions:
+    def _masked(self, picture: np.ndarray, boxes: Boxes, phrases: dict[str, int], tags: np.ndarray) -> Regions:
         """Masks of boxes, each with its tag."""
         (encoded,) = self.masks.encode([picture])
-        numbers = [phrases[label] for label in found.labels]
+        numbers = [phrases[label] for label in boxes.labels]
         return Regions(
-            masks=self.masks.from_boxes(encoded, found.xyxy).masks,
+            masks=self.masks.from_boxes(encoded, boxes.xyxy).masks,
             scores=tags[numbers],
             score=float(tags.max()),
             labels=tuple(self.tags.labels[number] for number in numbers),

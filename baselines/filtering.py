@@ -16,15 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from moca.core.frames import CLIP_MEAN
 from moca.core.maps import mask_boxes
 from moca.core.step import Step
 from moca.foundation.imagebind.model import ImageBind
-from moca.foundation.preprocessing import PIXEL_MEAN, preprocess_frames
+from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 
 CROPS = ("box", "masked")
 BATCH_CROPS = 32  # crops computed at a time; it changes memory, not results
-MEAN_COLOUR = np.round(np.array(PIXEL_MEAN) * 255).astype(np.uint8)
+MEAN_COLOUR = np.round(np.array(CLIP_MEAN) * 255).astype(np.uint8)
 
 
 class SoundFilter:
@@ -47,12 +48,12 @@ class SoundFilter:
 
         crops: RGB uint8 of any sizes. sound: (E,), a row of `hear`.
         """
-        tower, size, found = self.encoder.image_tower, self.encoder.config.image_size, []
+        tower, size, cosines = self.encoder.image_tower, self.encoder.config.image_size, []
         for start in range(0, len(crops), BATCH_CROPS):
             pixels = preprocess_frames(crops[start : start + BATCH_CROPS], size, fit="stretch")
             tokens = tower(tower.tokens(pixels.to(self._like.device, self._like.dtype)))
-            found.append(self.encoder.presence(tokens, sound.expand(len(tokens), -1)).float().cpu())
-        return torch.cat(found).numpy() if found else np.zeros(0, np.float32)
+            cosines.append(self.encoder.presence(tokens, sound.expand(len(tokens), -1)).float().cpu())
+        return torch.cat(cosines).numpy() if cosines else np.zeros(0, np.float32)
 
     @property
     def _like(self) -> Tensor:

@@ -58,17 +58,17 @@ class OwodBind(TrainingFree):
         boxes = self.objects.detect(
             pictures, threshold=config.box_threshold, limit=config.box_limit, nms_iou=config.box_nms_iou
         )
-        for picture, found, sound in zip(pictures, boxes, self.filter.hear(steps), strict=True):
-            if not len(found):
+        for picture, frame_boxes, sound in zip(pictures, boxes, self.filter.hear(steps), strict=True):
+            if not len(frame_boxes):
                 yield Regions.none(f"no box reaches {config.box_threshold:.2f}")
                 continue
-            cosines = self.filter.cosines(cut_boxes(picture, found.xyxy, config.margin), sound)
-            yield self._agreeing(picture, found.xyxy, cosines)
+            cosines = self.filter.cosines(cut_boxes(picture, frame_boxes.xyxy, config.margin), sound)
+            yield self._agreeing(picture, frame_boxes.xyxy, cosines)
 
     def _agreeing(self, picture: np.ndarray, xyxy: np.ndarray, cosines: np.ndarray) -> Regions:
         """Masks of the boxes (N, 4) whose cosine (N,) is high enough."""
-        best, kept = float(cosines.max()), cosines >= self.config.bind_threshold
-        if not kept.any():
+        best, agreeing = float(cosines.max()), cosines >= self.config.bind_threshold
+        if not agreeing.any():
             return Regions.none(nothing_agrees(best, self.config.bind_threshold), best)
         (encoded,) = self.masks.encode([picture])
-        return Regions(masks=self.masks.from_boxes(encoded, xyxy[kept]).masks, scores=cosines[kept], score=best)
+        return Regions(masks=self.masks.from_boxes(encoded, xyxy[agreeing]).masks, scores=cosines[agreeing], score=best)

@@ -90,8 +90,8 @@ class SamBind(TrainingFree):
                 yield Regions.none("no mask of the grid is good enough to be looked at")
                 continue
             cosines = self.filter.cosines(cut_masks(picture, masks, crop=config.crop, margin=config.margin), sound)
-            best, kept = float(cosines.max()), cosines >= config.bind_threshold
-            if kept.any():
-                yield Regions(masks=masks[kept], scores=cosines[kept], score=best)
+            best, agreeing = float(cosines.max()), cosines >= config.bind_threshold
+            if agreeing.any():
+                yield Regions(masks=masks[agreeing], scores=cosines[agreeing], score=best)
             else:
                 yield Regions.none(nothing_agrees(best, config.bind_threshold), best)

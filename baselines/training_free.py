@@ -17,8 +17,8 @@ from moca.baselines.loading import Card, load_parts, mini_settings
 from moca.core.frames import resized
 from moca.core.maps import resize_maps
 from moca.core.settings import Settings, setting
-from moca.core.step import Segment, Step, StepResult
-from moca.segmentation.gate import empty_result, result_of, why_silent
+from moca.core.step import Segment, Step, StepResult, empty_result, result_of
+from moca.segmentation.gate import why_silent
 
 BATCH_STEPS = 8  # frames held at a time; it changes memory, not results
 
@@ -64,7 +64,7 @@ class TrainingFree(ABC):
     name: ClassVar[str]
     config_class: ClassVar[type[TrainingFreeConfig]]
     roles: ClassVar[tuple[str, ...]]
-    """The parts it is made of, as `moca.baselines.loading.HUGE` names them."""
+    """The parts it is made of, by their roles in `moca.foundation.catalogue.ROLES`."""
 
     def __init__(self, config: TrainingFreeConfig, card: Card) -> None:
         self.config, self.card = config, card
@@ -118,28 +118,28 @@ class TrainingFree(ABC):
             reasons = [why_silent(step, self.config.silence_dbfs) for step in batch]
             heard = [step for step, reason in zip(batch, reasons, strict=True) if reason is None]
             side = self.config.side
-            found = self.find([resized(step.frame, side, side) for step in heard], heard) if heard else iter(())
+            regions = self.find([resized(step.frame, side, side) for step in heard], heard) if heard else iter(())
             for step, reason in zip(batch, reasons, strict=True):
-                yield empty_result(step, reason) if reason else as_result(step, next(found))
+                yield empty_result(step, reason) if reason else as_result(step, next(regions))
 
 
-def as_result(step: Step, found: Regions) -> StepResult:
+def as_result(step: Step, regions: Regions) -> StepResult:
     """Regions at the frame's own size. The heat of a pixel is the best score of the regions that cover it."""
-    if found.reason is not None:
-        return empty_result(step, found.reason, score=found.score)
+    if regions.reason is not None:
+        return empty_result(step, regions.reason, score=regions.score)
     size = step.frame.shape[:2]
-    labels = found.labels or (None,) * len(found.masks)
+    labels = regions.labels or (None,) * len(regions.masks)
     segments, heat = [], np.zeros(size, np.float32)
-    for mask, score, label in zip(found.masks, found.scores, labels, strict=True):
+    for mask, score, label in zip(regions.masks, regions.scores, labels, strict=True):
         mask, score = _enlarged(mask, size), float(np.clip(score, 0, 1))
         if mask.any():
             segments.append(Segment(mask=mask, score=score, label=label))
             np.maximum(heat, np.float32(score), out=heat, where=mask)
     if not segments:
-        return empty_result(step, "what goes with the sound is smaller than a pixel", score=found.score)
+        return empty_result(step, "what goes with the sound is smaller than a pixel", score=regions.score)
     segments.sort(key=lambda segment: -segment.score)
     mask = np.logical_or.reduce([segment.mask for segment in segments])
-    return result_of(step, mask=mask, heat=heat, score=found.score, segments=tuple(segments))
+    return result_of(step, mask=mask, heat=heat, score=regions.score, segments=tuple(segments))
 
 
 def _enlarged(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 
 from moca.adapters import count_trainable
+from moca.core.frames import CLIP_MEAN, CLIP_STD
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
-from moca.foundation.preprocessing import PIXEL_MEAN, PIXEL_STD
 from moca.media.logmel import LogMelConfig, clip_spans, log_mel
 from moca.metrics import THRESHOLDS, f_measure, frame_iou, hard_mask, mean_iou, probabilities, threshold_curves
-from moca.pipeline.loading import frozen_towers
+from moca.pipeline.encoder import frozen_towers
 
 Row = tuple[str, float, float]
 TINY = ImageBindConfig(
@@ -120,7 +120,7 @@ def metrics(golden: dict[str, np.ndarray]) -> Iterator[Row]:
 def _pixels(values: torch.Tensor, axis: int) -> torch.Tensor:
     shape = [1] * values.ndim
     shape[axis] = 3
-    mean, std = (torch.tensor(numbers).reshape(shape) for numbers in (PIXEL_MEAN, PIXEL_STD))
+    mean, std = (torch.tensor(numbers).reshape(shape) for numbers in (CLIP_MEAN, CLIP_STD))
     return (values.float() / 255 - mean) / std
 
 

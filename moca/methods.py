@@ -12,17 +12,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from moca.core.device import resolve_device
+from moca.core.changing import changed, setting_names
 from moca.core.method import Method
-from moca.core.settings import Settings, changed, check_value, setting, setting_names
+from moca.core.settings import Settings, check_value, setting
 from moca.errors import InputError
 from moca.segmentation.config import ProposalConfig, SegmentConfig
-from moca.segmenter import Segmenter
 
 GROUP = "moca.methods"
 OWN = "moca"
-OWN_PROPOSALS = ("proposals", "rule", "match", "unmatched")
-"""Keywords of `Segmenter.load` that are fields of `ProposalConfig`; proposals is its kind."""
 
 
 class MethodClass(Protocol):
@@ -53,6 +50,15 @@ class Loading(Settings):
     )
 
 
+OWN_SETTINGS: dict[str, tuple[type[Settings], str]] = {
+    **{name: (Loading, name) for name in setting_names(Loading())},
+    "proposals": (ProposalConfig, "kind"),
+    **{name: (ProposalConfig, name) for name in ("rule", "match", "unmatched")},
+    **{name: (SegmentConfig, name) for name in setting_names(SegmentConfig())},
+}
+"""Settings of "moca": keywords of `Segmenter.load`, each with the group and the field that declares it."""
+
+
 def method_names() -> tuple[str, ...]:
     """Names that `load_method` takes: "moca", and those of installed packages in alphabetical order."""
     return (OWN, *sorted(_installed()))
@@ -63,40 +69,61 @@ def load_method(
 ) -> Method:
     """A method ready to segment with.
 
-    name: one of `method_names()`. model: "mini", "huge" or what else the method knows; of "moca" also the folder of a
-    training run. device: "auto" takes a GPU when there is one. settings: by name; of "moca" the fields of
-    `SegmentConfig` and adapters, weights, proposals, rule, match and unmatched of `Segmenter.load`, where adapters
-    None is the frozen encoder alone; of another method the fields of its configuration. Raises InputError, in one
-    line, for a name or a setting that is not known, or of another type, before anything is loaded.
+    name: one of `method_names()`. model: a name of the catalogue, or what else the method knows; of "moca" also the
+    folder of a training run. device: "auto" takes a GPU when there is one. settings: by name; of "moca" those of
+    `OWN_SETTINGS`, where adapters None is the frozen encoder alone; of another method the fields of its configuration.
+    Raises InputError, in one line, for a name or a setting that is not known, or a value of another type or out of
+    range, before anything is loaded.
     """
-    asked = dict(settings or {})
+    settings = dict(settings or {})
     if name == OWN:
-        asked = _own_settings(asked)
-        return Segmenter.load(model, device=device, **asked)
-    entry = _class_of(name)
-    base = entry.defaults(str(model)) if hasattr(entry, "defaults") else entry.config_class()
-    _check_known(name, asked, setting_names(base))
-    config = changed(base, asked)
-    return entry.load(str(model), device=resolve_device(device), config=config)
+        from moca.segmenter import Segmenter  # imported late, as below: torch comes with them, and help needs neither
+
+        return Segmenter.load(model, device=device, **_checked_own(settings))
+    method = _class_of(name)
+    base = method.defaults(str(model)) if hasattr(method, "defaults") else method.config_class()
+    _check_known(name, settings, setting_names(base))
+    config = changed(base, settings)
+    from moca.core.device import resolve_device
+
+    return method.load(str(model), device=resolve_device(device), config=config)
 
 
-def _own_settings(requested: dict[str, Any]) -> dict[str, Any]:
+def own_settings(
+    loading: Mapping[str, Any],
+    proposing: Mapping[str, Any],
+    segmentation: Mapping[str, Any],
+    *,
+    adapters: Path | None = None,
+    frozen: bool = False,
+) -> dict[str, Any]:
+    """Settings of "moca" for `load_method`, from values of its three groups by field.
+
+    adapters: a folder to take instead of the model's own; frozen: none at all. Raises InputError for both.
+    """
+    if frozen and adapters is not None:
+        raise InputError("--frozen and --adapters exclude each other; give one of them.")
+    given = {Loading: loading, ProposalConfig: proposing, SegmentConfig: segmentation}
+    settings = {key: given[group][field] for key, (group, field) in OWN_SETTINGS.items() if field in given[group]}
+    if frozen or adapters is not None:
+        settings["adapters"] = None if frozen else str(adapters)
+    return settings
+
+
+def _checked_own(settings: dict[str, Any]) -> dict[str, Any]:
     """Keywords of `Segmenter.load`, each known, of a right type and in its range."""
-    owners = {name: Loading for name in setting_names(Loading())}
-    owners |= {name: ProposalConfig for name in OWN_PROPOSALS}
-    owners |= {name: SegmentConfig for name in setting_names(SegmentConfig())}
-    _check_known(OWN, requested, list(owners))
-    requested = {key: str(value) if isinstance(value, Path) else value for key, value in requested.items()}
-    if "proposals" in requested:
+    _check_known(OWN, settings, list(OWN_SETTINGS))
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
+    if "proposals" in settings:
         # To `Segmenter.load` None is the model's own; here it was typed, as "none".
-        requested["proposals"] = requested["proposals"] or "none"
-    for key, value in requested.items():
-        check_value(owners[key], "kind" if key == "proposals" else key, value)
-    return requested
+        settings["proposals"] = settings["proposals"] or "none"
+    for key, value in settings.items():
+        check_value(*OWN_SETTINGS[key], value)
+    return settings
 
 
-def _check_known(name: str, asked: Mapping[str, Any], known: list[str]) -> None:
-    if unknown := [key for key in asked if key not in known]:
+def _check_known(name: str, settings: Mapping[str, Any], known: list[str]) -> None:
+    if unknown := [key for key in settings if key not in known]:
         raise InputError(f"{', '.join(unknown)} is not a setting of {name}; its settings are {', '.join(known)}.")
 
 
@@ -110,28 +137,28 @@ def _class_of(name: str) -> type[MethodClass]:
         )
     entry = installed[name]
     try:
-        found = entry.load()
+        method = entry.load()
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"method {name} must be importable as {entry.value}, which fails ({error}); install its package again."
         ) from None
-    if absent := [part for part in ("config_class", "load") if not hasattr(found, part)]:
+    if absent := [part for part in ("config_class", "load") if not hasattr(method, part)]:
         raise InputError(
             f"method {name} must be a class with config_class and load, got {entry.value} without "
             f"{' and '.join(absent)}; mend its package."
         )
-    return found
+    return method
 
 
 def _installed() -> dict[str, EntryPoint]:
     """Entry points of the group by name; InputError where two packages bring different methods of one name."""
-    found: dict[str, EntryPoint] = {}
+    methods: dict[str, EntryPoint] = {}
     for entry in entry_points(group=GROUP):
-        other = found.setdefault(entry.name, entry)
+        other = methods.setdefault(entry.name, entry)
         if entry.name == OWN or other.value != entry.value:
             taken = "this package's own" if entry.name == OWN else other.value
             raise InputError(
                 f"a method must have a name of its own, got {entry.name} from {entry.value} beside {taken}; "
                 "uninstall one of the packages."
             )
-    return found
+    return methods

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,36 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moca.adapters import AudioContext, adapters_off
+from moca.adapters import AudioContext
 from moca.core.device import resolve_device
 from moca.core.maps import resize_maps
-from moca.core.step import Step, StepResult
+from moca.core.step import Step, StepResult, empty_result, result_of
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 from moca.media.video import read_steps
 from moca.pipeline.loading import Pipeline, load_pipeline
 from moca.segmentation.coarse import coarse_mask, heat_map
 from moca.segmentation.config import OVERLAPS, ProposalConfig, SegmentConfig
-from moca.segmentation.gate import empty_result, result_of, support, why_silent
+from moca.segmentation.gate import support, why_silent
 from moca.segmentation.mpm import match_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Look:
+    """What the towers say of one step."""
+
+    patches: np.ndarray
+    """(G, G, E) float32, audio-enhanced features of unit length."""
+    agreement: np.ndarray
+    """(G, G) float32, how well each patch agrees with the sound."""
+    presence: float | None
+    """The frozen presence in [-1, 1], None where no gate needs it."""
 
 
 class Segmenter:
     """Finds the pixels that make the sound, step by step.
+
+    Segmenting changes nothing of it: several threads may share one, and each gets the bits that it would get alone.
 
     >>> segmenter = Segmenter.load("mini")                          # doctest: +SKIP
     >>> for step in segmenter.segment("clip.mp4"):                  # doctest: +SKIP
@@ -72,14 +86,14 @@ class Segmenter:
         rule, match, unmatched: the same fields of `ProposalConfig`; None takes the model's own, and another rule's
         own threshold. Further keywords replace fields of `SegmentConfig`.
         """
-        place = resolve_device(device)
-        asked = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched}
-        asked = {name: value for name, value in asked.items() if value is not None}
+        device = resolve_device(device)
+        settings = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched}
+        requested = {name: value for name, value in settings.items() if value is not None}
         if isinstance(proposals, ProposalConfig):
-            asked = {**proposals.used(), **asked, "kind": proposals.kind}
-        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=place, proposals=asked)
+            requested = {**proposals.used(), **requested, "kind": proposals.kind}
+        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=device, proposals=requested)
         config = replace(pipeline.segment, **segment)
-        return cls(pipeline, config=config, batch_steps=batch_steps, device=place)
+        return cls(pipeline, config=config, batch_steps=batch_steps, device=device)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -118,20 +132,20 @@ class Segmenter:
 
     def _segment_batch(self, steps: list[Step]) -> Iterator[StepResult]:
         reasons = [why_silent(step, self.config.silence_dbfs) for step in steps]
-        heard = [step for step, reason in zip(steps, reasons, strict=True) if reason is None]
-        found = self._hear(heard) if heard else iter(())
+        sounding = [step for step, reason in zip(steps, reasons, strict=True) if reason is None]
+        results = self._segment_sounding(sounding) if sounding else iter(())
         for step, reason in zip(steps, reasons, strict=True):
-            yield empty_result(step, reason) if reason else next(found)
+            yield empty_result(step, reason) if reason else next(results)
 
-    def _hear(self, steps: list[Step]) -> Iterator[StepResult]:
+    def _segment_sounding(self, steps: list[Step]) -> Iterator[StepResult]:
         """Results of steps that all have sound."""
-        looked = list(self._looked_at(steps))
+        looks = list(self._look(steps))
         if self.pipeline.proposer is None:
-            return (self._decide(step, *found) for step, found in zip(steps, looked, strict=True))
-        return self._match(steps, looked)
+            return (self._decide(step, look, self.config) for step, look in zip(steps, looks, strict=True))
+        return self._match(steps, looks)
 
-    def _match(self, steps: list[Step], looked: list[tuple]) -> Iterator[StepResult]:
-        """Results of the proposals that match; frames without a coarse mask are not looked at again.
+    def _match(self, steps: list[Step], looks: list[_Look]) -> Iterator[StepResult]:
+        """Results made of the proposals that match; none are made for a frame without a coarse mask.
 
         Where the border of the coarse mask does not count, it is snapped to edges only if it becomes the result:
         snapping takes longer than all the rest.
@@ -139,23 +153,26 @@ class Segmenter:
         proposer = self.pipeline.proposer
         snaps_late = self.config.refine and proposer.config.rule not in OVERLAPS
         first = replace(self.config, refine=False) if snaps_late else self.config
-        results = [self._decide(step, *found, config=first) for step, found in zip(steps, looked, strict=True)]
-        proposed = proposer.each([step.frame for step, result in zip(steps, results, strict=True) if result.mask.any()])
-        for step, found, result in zip(steps, looked, results, strict=True):
+        results = [self._decide(step, look, first) for step, look in zip(steps, looks, strict=True)]
+        frames = [step.frame for step, result in zip(steps, results, strict=True) if result.mask.any()]
+        proposals = proposer.each(frames)
+        for step, look, result in zip(steps, looks, results, strict=True):
             if result.mask.any():
-                rest = next(proposed), resize_maps(found[1], result.mask.shape), proposer.config
-                result = match_step(result, *rest)
+                masks, agreement = next(proposals), resize_maps(look.agreement, result.mask.shape)
+                result = match_step(result, masks, agreement, proposer.config)
                 if snaps_late and not result.proposals.matched and result.mask.any():
-                    snapped = self._decide(step, *found)
-                    result = match_step(snapped, *rest) if snapped.mask.any() else snapped
+                    snapped = self._decide(step, look, self.config)
+                    result = match_step(snapped, masks, agreement, proposer.config) if snapped.mask.any() else snapped
             yield result
 
     @torch.no_grad()
-    def _looked_at(self, steps: list[Step]) -> Iterator[tuple[np.ndarray, np.ndarray, float | None]]:
-        """Patches, agreement and, where a gate asks for it, frozen presence of every step."""
+    def _look(self, steps: list[Step]) -> Iterator[_Look]:
+        """What the towers say of steps that all have sound."""
         views, context = self._enter(steps)
-        frozen = self._frozen_presence(views, context) if self.config.gate_frozen > -1 else [None] * len(steps)
-        return zip(*self._read(views, context), frozen, strict=True)
+        gated = self.config.gate_frozen > -1
+        presences = self._frozen_presence(views, context) if gated else [None] * len(steps)
+        for patches, agreement, presence in zip(*self._read(views, context), presences, strict=True):
+            yield _Look(patches=patches, agreement=agreement, presence=presence)
 
     @torch.no_grad()
     def features(self, steps: list[Step]) -> tuple[np.ndarray, np.ndarray]:
@@ -176,13 +193,13 @@ class Segmenter:
         towers = self.pipeline.towers
         size = self.pipeline.encoder.config.image_size
         pixels = preprocess_frames([step.frame for step in steps], size, fit="stretch").to(self.device)
-        seen = [pixels, pixels.flip(-1)] if self.config.mirror else [pixels]
-        views = [towers.prefix(view) for view in seen]
+        pictures = [pixels, pixels.flip(-1)] if self.config.mirror else [pixels]
+        views = [towers.prefix(picture) for picture in pictures]
         return views, towers.hear(self._mels(steps).to(self.device))
 
     def _read(self, views: list[Tensor], context: AudioContext) -> tuple[np.ndarray, np.ndarray]:
         towers, patches = self.pipeline.towers, self._patches(views, context)
-        if towers.readout is not None and towers.adapters_on:
+        if towers.readout is not None:
             agreement = torch.sigmoid(towers.score(patches))
         else:
             agreement = self._cosines(patches, context)
@@ -190,9 +207,8 @@ class Segmenter:
 
     def _frozen_presence(self, views: list[Tensor], context: AudioContext) -> list[float]:
         encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        with adapters_off(towers):
-            found = [encoder.presence(towers.suffix(tokens, context), context.tokens) for tokens in views]
-        return torch.stack(found).mean(0).tolist()
+        frozen = [towers.suffix(tokens, context, adapted=False) for tokens in views]
+        return torch.stack([encoder.presence(tokens, context.tokens) for tokens in frozen]).mean(0).tolist()
 
     def _cosines(self, patches: Tensor, context: AudioContext) -> Tensor:
         return torch.einsum("bhwe,be->bhw", patches, self.pipeline.encoder.audio_direction(context.tokens))
@@ -200,12 +216,15 @@ class Segmenter:
     def _patches(self, views: list[Tensor], context: AudioContext) -> Tensor:
         """Audio-enhanced features (B, G, G, E) of unit length, averaged over the views of each frame."""
         encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        found = []
+        features = []
         for tokens in views:
             patches = encoder.project_image(towers.suffix(tokens, context, reading=encoder.config.reading))
             side = math.isqrt(patches.shape[1])
-            found.append(patches.unflatten(1, (side, side)))
-        return found[0] if len(found) == 1 else functional.normalize(found[0] + found[1].flip(2), dim=-1)
+            features.append(patches.unflatten(1, (side, side)))
+        if len(features) == 1:
+            return features[0]
+        own, mirrored = features
+        return functional.normalize(own + mirrored.flip(2), dim=-1)
 
     def _mels(self, steps: list[Step]) -> Tensor:
         config = self.pipeline.encoder.config.log_mel
@@ -214,26 +233,17 @@ class Segmenter:
             return log_mel(torch.stack(waves), config)
         return torch.cat([log_mel(wave[None], config) for wave in waves])
 
-    def _decide(
-        self,
-        step: Step,
-        patches: np.ndarray,
-        cosines: np.ndarray,
-        frozen: float | None = None,
-        *,
-        config: SegmentConfig | None = None,
-    ) -> StepResult:
-        """The coarse result of a step; config: None takes the segmenter's own."""
-        config = config or self.config
-        size, score = step.frame.shape[:2], support(cosines)
+    def _decide(self, step: Step, look: _Look, config: SegmentConfig) -> StepResult:
+        """The coarse result of a step: the gates, then the clusters or the level."""
+        size, score = step.frame.shape[:2], support(look.agreement)
         if score < config.gate:
             reason = f"no region supports the sound: score {score:.2f}, below {config.gate:.2f}"
             return empty_result(step, reason, score=score)
-        if frozen is not None and frozen < config.gate_frozen:
-            reason = f"nothing in the picture goes with the sound: {frozen:.2f}, below {config.gate_frozen:.2f}"
+        if look.presence is not None and look.presence < config.gate_frozen:
+            reason = f"nothing in the picture goes with the sound: {look.presence:.2f}, below {config.gate_frozen:.2f}"
             return empty_result(step, reason, score=score)
-        mask, segments = coarse_mask(patches, cosines, step.frame, config)
+        mask, segments = coarse_mask(look.patches, look.agreement, step.frame, config)
         if not mask.any():
             return empty_result(step, f"no region reaches the level {config.level:.2f}", score=score)
-        heat = heat_map(cosines, size, config)
+        heat = heat_map(look.agreement, size, config)
         return result_of(step, mask=mask, heat=heat, score=score, segments=segments)

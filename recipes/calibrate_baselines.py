@@ -60,7 +60,10 @@ def try_all(method: TrainingFree, steps: list[Step], truths: np.ndarray) -> list
             continue
         method.config = method.config_class(**settings, bind_threshold=min(COSINES))
         results = list(method.segment_steps(steps))
-        tried += [{**settings, "bind_threshold": at, "iou": mean_iou(results, truths, at)} for at in COSINES]
+        tried += [
+            {**settings, "bind_threshold": threshold, "iou": mean_iou(results, truths, threshold)}
+            for threshold in COSINES
+        ]
     return tried
 
 
@@ -76,9 +79,9 @@ def mean_iou(results: list[StepResult], truths: np.ndarray, least: float) -> flo
 
 def best_of(tried: list[dict[str, Any]]) -> dict[str, Any]:
     """Settings of the best mean IoU; of equal thresholds in a row the middle one."""
-    most = max(each["iou"] for each in tried)
-    equal = [each for each in tried if each["iou"] == most]
-    same = [each for each in equal if _others(each) == _others(equal[0])]
+    most = max(trial["iou"] for trial in tried)
+    equal = [trial for trial in tried if trial["iou"] == most]
+    same = [trial for trial in equal if _others(trial) == _others(equal[0])]
     return {name: value for name, value in same[(len(same) - 1) // 2].items() if name != "iou"}
 
 
@@ -91,7 +94,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, default=MINI_SETTINGS)
     parser.add_argument("--frames", type=int, default=60)
-    parser.add_argument("--methods", nargs="*", choices=[each.name for each in TRIED], help="those to do; default: all")
+    parser.add_argument(
+        "--methods", nargs="*", choices=[method_class.name for method_class in TRIED], help="those to do; default: all"
+    )
     parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
@@ -111,7 +116,7 @@ def main() -> None:
         tried = try_all(method, steps, truths)
         best = best_of(tried)
         record["methods"][kind.name] = best
-        scored = next(each["iou"] for each in tried if {**each, "iou": 0} == {**best, "iou": 0})
+        scored = next(trial["iou"] for trial in tried if {**trial, "iou": 0} == {**best, "iou": 0})
         record["how"][kind.name] = {
             "chosen": "best mean IoU over frames, in which an empty mask counts 1 where nothing sounds",
             "frames": options.frames,

@@ -16,23 +16,23 @@ LIMITS = (
 
 def write_encoder_card(folder: Path) -> None:
     """README.md of the mini ImageBind from its training.json."""
-    made = json.loads((folder / "training.json").read_text())
-    recipe, retrieval = made["recipe"], made["retrieval"]
+    training = json.loads((folder / "training.json").read_text())
+    recipe, retrieval = training["recipe"], training["retrieval"]
     lines = [
         "# Mini ImageBind",
         "",
-        f"Image and audio towers of {made['parameters']:,} parameters in all, in ImageBind's own classes and file "
+        f"Image and audio towers of {training['parameters']:,} parameters in all, in ImageBind's own classes and file "
         "layout, with a small convolutional stem and dense pooling.",
         "",
         table(
             {
-                "data": f"{recipe['frames']:,} drawn (frame, second of sound) pairs; kinds: {_shares(made['mix'])}",
+                "data": f"{recipe['frames']:,} drawn (frame, second of sound) pairs; kinds: {_shares(training['mix'])}",
                 "supervision": "which frame goes with which sound; no masks, no labels",
                 "loss": "symmetric InfoNCE on the soft maximum over patches of the cosine with the sound",
                 "optimiser": f"AdamW, {recipe['steps']:,} steps of {recipe['batch']} pairs, lr {recipe['lr']}",
                 "seed": recipe["seed"],
-                "minutes": f"{made['minutes']} on 2 CPU cores, shared with other work",
-                "last loss": f"{made['last_loss']:.3f}",
+                "minutes": f"{training['minutes']} on 2 CPU cores, shared with other work",
+                "last loss": f"{training['last_loss']:.3f}",
                 f"recall@1 of a frame's own sound among {retrieval['candidates']} held-out ones": (
                     f"{retrieval['recall@1']:.3f} (chance {1 / retrieval['candidates']:.3f})"
                 ),
@@ -68,10 +68,11 @@ SOUNDS = ("own", "own, not snapped", "own, snapped", "swapped")
 
 def write_adapter_card(folder: Path) -> None:
     """README.md of the mini adapters from their training.json."""
-    made = json.loads((folder / "training.json").read_text())
-    config, runs = made["training"], made["seeds"]
+    training = json.loads((folder / "training.json").read_text())
+    config, runs = training["training"], training["seeds"]
+    frozen = training["frozen"]
     rows = ["| pipeline | sound | " + " | ".join(COLUMNS) + " |", "|---|---|" + "---|" * len(COLUMNS)]
-    for name, measured in (("adapted", runs), ("frozen", [made["frozen"]])):
+    for name, measured in (("adapted", runs), ("frozen", [training["frozen"]])):
         for sound in SOUNDS:
             if any(sound not in scores for scores in measured) or (name, sound) == ("frozen", "own, not snapped"):
                 continue
@@ -79,8 +80,8 @@ def write_adapter_card(folder: Path) -> None:
             rows.append(f"| {name} | {sound} | " + " | ".join(cells) + " |")
     told = {
         kind: ", ".join(
-            f"{run['own'][f'{kind}.iou'] - made['frozen']['own'][f'{kind}.iou']:+.3f} "
-            f"({run['own, not snapped'][f'{kind}.iou'] - made['frozen']['own'][f'{kind}.iou']:+.3f} without snapping)"
+            f"{run['own'][f'{kind}.iou'] - frozen['own'][f'{kind}.iou']:+.3f} "
+            f"({run['own, not snapped'][f'{kind}.iou'] - frozen['own'][f'{kind}.iou']:+.3f} without snapping)"
             for run in runs
         )
         for kind in ("s4", "ms3")
@@ -88,12 +89,12 @@ def write_adapter_card(folder: Path) -> None:
     lines = [
         "# Mini MoCA adapters",
         "",
-        f"AdaAV adapters of the mini ImageBind with their read-out: {made['trainable_parameters']:,} parameters in "
-        f"{made['blocks']} blocks (last-k).",
+        f"AdaAV adapters of the mini ImageBind with their read-out: {training['trainable_parameters']:,} parameters in "
+        f"{training['blocks']} blocks (last-k).",
         "",
         table(
             {
-                "data": f"{made['frames']:,} drawn pairs; kinds: {_shares(made['mix'])}",
+                "data": f"{training['frames']:,} drawn pairs; kinds: {_shares(training['mix'])}",
                 "supervision": "none; pseudo-labels of the frozen encoder, for the frame's own sound and for others",
                 "loss": "cross-entropy and soft overlap with the pseudo-labels (preset `moca`)",
                 "optimiser": f"Adam, cosine decay, {config['steps']:,} steps of {config['batch']}, lr {config['lr']}",
@@ -104,7 +105,7 @@ def write_adapter_card(folder: Path) -> None:
             }
         ),
         "",
-        f"Held-out frames ({made['test_frames']:,} drawn, split `adapters-test`). The rule that turns scores into "
+        f"Held-out frames ({training['test_frames']:,} drawn, split `adapters-test`). The rule that turns scores into "
         "masks was chosen on validation frames, the gate is the 5th percentile of the score over sounding training "
         "frames. Adapted masks are snapped to the frame's edges, which needs no training and helps the frozen "
         "encoder too: compare rows of the same kind. Adapted: mean and standard deviation over the seeds. Frozen: one "

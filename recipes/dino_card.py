@@ -27,8 +27,8 @@ def class_purity(features: np.ndarray, classes: np.ndarray, neighbours: int) -> 
 
 def chance_purity(classes: np.ndarray) -> float:
     """What `class_purity` expects of neighbours drawn at random among the other rows."""
-    _, place, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    return float((counts[place] - 1).mean() / (len(classes) - 1))
+    _, class_numbers, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    return float((counts[class_numbers] - 1).mean() / (len(classes) - 1))
 
 
 def measure_features(models: dict[str, Dino], pairs: Pairs, config: PairsConfig) -> dict:
@@ -46,7 +46,7 @@ def measure_features(models: dict[str, Dino], pairs: Pairs, config: PairsConfig)
         for token in ("patches", "class"):
             features[f"{name}, {token}"] = model.features(frames, token=token)
     counts = [count for count in NEIGHBOURS if count < len(rows)]
-    purity = {name: {str(k): class_purity(found, classes, k) for k in counts} for name, found in features.items()}
+    purity = {name: {str(k): class_purity(vectors, classes, k) for k in counts} for name, vectors in features.items()}
     return {
         "frames": len(rows),
         "classes": len(set(classes)),
@@ -57,25 +57,25 @@ def measure_features(models: dict[str, Dino], pairs: Pairs, config: PairsConfig)
 
 def write_dino_card(folder: Path) -> None:
     """README.md of the mini DINO from its training.json."""
-    made = json.loads((folder / "training.json").read_text())
-    recipe, features = made["recipe"], made["features"]
-    views, last, first = recipe["views"], made["last"], made["first"]
-    seen = recipe["steps"] * recipe["batch"]
+    training = json.loads((folder / "training.json").read_text())
+    recipe, features = training["recipe"], training["features"]
+    views, last, first = recipe["views"], training["last"], training["first"]
+    frames_seen = recipe["steps"] * recipe["batch"]
     counts = list(next(iter(features["purity"].values())))
     rows = [f"| features | {' | '.join(f'purity@{k}' for k in counts)} |", "|---|" + "---|" * len(counts)]
     for name, purity in features["purity"].items():
         rows.append(f"| {name} | {' | '.join(f'{purity[k]:.3f}' for k in counts)} |")
     rows.append("| chance |" + f" {features['chance']:.3f} |" * len(counts))
     facts = {
-        "data": f"{made['learnt_frames']:,} of {recipe['frames']:,} drawn frames, those of kind "
-        f"{', '.join(recipe['kinds'])}, each seen about {seen / made['learnt_frames']:.1f} times",
+        "data": f"{training['learnt_frames']:,} of {recipe['frames']:,} drawn frames, those of kind "
+        f"{', '.join(recipe['kinds'])}, each seen about {frames_seen / training['learnt_frames']:.1f} times",
         "supervision": "none: views of a frame belong together; no labels, no masks, no sound",
         "loss": f"DINO's cross-entropy between student and teacher over {recipe['prototypes']:,} prototypes",
         "views": f"2 of {views['global_px']} px and {views['locals']} of {views['local_px']} px; features are "
         "read from whole frames of 112 px",
         "optimiser": f"AdamW, {recipe['steps']:,} steps of {recipe['batch']} frames, lr {recipe['lr']}",
         "seed": recipe["seed"],
-        "minutes": f"{made['minutes']} with {made['threads']} thread(s), on a CPU shared with other work",
+        "minutes": f"{training['minutes']} with {training['threads']} thread(s), on a CPU shared with other work",
         "loss, first and last 100 steps": f"{first['loss']:.3f}, {last['loss']:.3f}",
         "prototypes a batch's teacher uses, last 100 steps": (
             f"{last['used']:.1f} together, {last['sure']:.1f} for one view, as exp(entropy)"
@@ -86,12 +86,12 @@ def write_dino_card(folder: Path) -> None:
     lines = [
         "# Mini DINO",
         "",
-        f"A ViT of {made['parameters']:,} parameters with 8-pixel patches, in the folder format in which DINO is "
-        'published: `moca.foundation.dino.load_dino("mini")`.',
+        f"A ViT of {training['parameters']:,} parameters with 8-pixel patches, in the folder format in which DINO is "
+        'published: `moca.foundation.load_dino("mini")`.',
         "",
         table(facts),
         "",
-        f"Held-out frames with one object ({features['frames']:,} drawn, split `{made['split']}`, "
+        f"Held-out frames with one object ({features['frames']:,} drawn, split `{training['split']}`, "
         f"{features['classes']} classes): the share of a frame's 1, 5, ... nearest neighbours by cosine that show the "
         "same class. `patches` is the mean of the patch features, by which MoCA mines; `class` the class token. "
         "Untrained: the same ViT with the weights that training began from. No class was seen in training. The views, "
@@ -112,6 +112,8 @@ def write_dino_card(folder: Path) -> None:
 def _gains(features: dict) -> str:
     """Purity over chance at the largest number of neighbours, of what is mined by and of its controls."""
     names = ("trained, patches", "untrained, patches", "raw pixels")
-    found = {name: list(features["purity"][name].items())[-1] for name in names}
-    told = [f"{purity / features['chance']:.2f} ({name})" for name, (_, purity) in found.items()]
-    return f"among {found[names[0]][0]} neighbours the class is found {', '.join(told)} times as often as by chance"
+    last_columns = {name: list(features["purity"][name].items())[-1] for name in names}
+    told = [f"{purity / features['chance']:.2f} ({name})" for name, (_, purity) in last_columns.items()]
+    return (
+        f"among {last_columns[names[0]][0]} neighbours the class is found {', '.join(told)} times as often as by chance"
+    )

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from moca.foundation.dino import PIXEL_MEAN, PIXEL_STD
+from moca.core.frames import IMAGENET_MEAN, IMAGENET_STD
+from moca.foundation.preprocessing import normalised
 
 LUMA = (0.299, 0.587, 0.114)
 YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
@@ -63,8 +64,7 @@ def draw_views(frames: Tensor, config: ViewsConfig, generator: torch.Generator) 
     second = whole[count:]
     flipped = _chance(count, config.solarise, generator)[:, None, None, None]
     whole = torch.cat([whole[:count], torch.where(flipped & (second >= 0.5), 1 - second, second)])
-    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-    return (whole - mean) / std, (parts - mean) / std
+    return tuple(normalised(views, IMAGENET_MEAN, IMAGENET_STD) for views in (whole, parts))
 
 
 def crop(pixels: Tensor, side: int, area: tuple[float, float], flip: float, generator: torch.Generator) -> Tensor:
@@ -97,8 +97,8 @@ def recolour(pixels: Tensor, brightness: Tensor, contrast: Tensor, saturation: T
     rotation[:, 1, 1] = rotation[:, 2, 2] = turn.cos()
     rotation[:, 1, 2], rotation[:, 2, 1] = -turn.sin(), turn.sin()
     colours = torch.linalg.inv(yiq) @ rotation @ yiq
-    kept = saturation[:, None, None]
-    matrix = brightness[:, None, None] * (kept * colours + (1 - kept) * luma.expand(3, 3))
+    colour_share = saturation[:, None, None]
+    matrix = brightness[:, None, None] * (colour_share * colours + (1 - colour_share) * luma.expand(3, 3))
     changed = torch.einsum("bij,bjhw->bihw", matrix, pixels)
     mean = torch.einsum("j,bjhw->bhw", luma, changed).mean((1, 2))[:, None, None, None]
     return (mean + contrast[:, None, None, None] * (changed - mean)).clamp(0, 1)

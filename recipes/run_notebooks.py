@@ -45,7 +45,7 @@ def find_notebooks(names: Sequence[str] = (), folder: Path = FOLDER) -> list[Pat
     names: a number, a name with or without .ipynb, or a path.
     """
     known = sorted(folder.glob("*.ipynb"))
-    found = []
+    paths = []
     for name in names:
         fitting = [path for path in known if name in (path.stem, path.name, path.stem.partition("_")[0])]
         if not fitting and Path(name).suffix == ".ipynb" and Path(name).is_file():
@@ -55,8 +55,8 @@ def find_notebooks(names: Sequence[str] = (), folder: Path = FOLDER) -> list[Pat
                 f"a notebook must be one of {', '.join(path.stem for path in known)}, got {name!r}; choose one of "
                 "them, or give a path."
             )
-        found += fitting
-    return found if names else known
+        paths += fitting
+    return paths if names else known
 
 
 def run_notebook(path: Path, *, check: bool = False, timeout_s: int = CELL_TIMEOUT_S) -> float:
@@ -123,9 +123,9 @@ def texts(notebook: NotebookNode) -> Iterator[tuple[NotebookNode, str]]:
 
 def _run_cells(client: NotebookClient, name: str, env: dict[str, str]) -> None:
     with client.setup_kernel(env=env):
-        for place, cell in enumerate(client.nb.cells):
+        for number, cell in enumerate(client.nb.cells):
             try:
-                client.execute_cell(cell, place)
+                client.execute_cell(cell, number)
             except CellExecutionError as error:
                 problem = f"{error.ename}: {error.evalue}"
             except CellTimeoutError:
@@ -145,13 +145,13 @@ def _check_private(notebook: NotebookNode, name: str) -> None:
         "the installed packages": sys.prefix,
         "temporary files": tempfile.gettempdir(),
     }
-    for what, place in places.items():
-        if len(Path(place).parts) < 2:  # "/" is in many texts
+    for what, private_path in places.items():
+        if len(Path(private_path).parts) < 2:  # "/" is in many texts
             continue
         for cell, text in texts(notebook):
-            if f"{place}" in text:
+            if f"{private_path}" in text:
                 raise NotebookError(
-                    f"{name}, cell {cell.id} shows the path of {what}, {place}; show it relative to its folder."
+                    f"{name}, cell {cell.id} shows the path of {what}, {private_path}; show it relative to its folder."
                 )
 
 

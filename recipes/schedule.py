@@ -35,6 +35,6 @@ def rows_of(step: int, rows: np.ndarray, recipe: Recipe) -> np.ndarray:
 
     Every row is seen once per round, except for a last part that makes no batch.
     """
-    rounds, place = divmod(step, len(rows) // recipe.batch)
+    rounds, position = divmod(step, len(rows) // recipe.batch)
     order = np.random.default_rng([recipe.seed, rounds]).permutation(rows)
-    return np.sort(order[place * recipe.batch : (place + 1) * recipe.batch])
+    return np.sort(order[position * recipe.batch : (position + 1) * recipe.batch])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from moca.core.files import write_text_whole
+from moca.core.maps import mask_boxes
 from moca.stage import CLASSES, SAMPLE_RATE_HZ
 from recipes.stage_pairs import FULL_SCALE, PairsConfig, drawn, tasks_of
 
@@ -54,16 +55,7 @@ class Scenes:
         """Masks (K, S, S) bool, boxes (K, 4) float32 of pixel edges and classes (K,) of a scene's objects."""
         numbers = np.flatnonzero(self.classes[row] >= 0)
         masks = self.owners[row][None] == (numbers + 1)[:, None, None]
-        return masks, boxes_of(masks), self.classes[row][numbers].astype(np.int64)
-
-
-def boxes_of(masks: np.ndarray) -> np.ndarray:
-    """Smallest boxes x0, y0, x1, y1 on pixel edges around masks (K, H, W) that are not empty, (K, 4) float32."""
-    found = np.zeros((len(masks), 4), np.float32)
-    for box, mask in zip(found, masks, strict=True):
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return found
+        return masks, mask_boxes(masks), self.classes[row][numbers].astype(np.int64)
 
 
 def classes_shown(owners: np.ndarray, classes: np.ndarray) -> np.ndarray:

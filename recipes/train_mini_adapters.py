@@ -18,22 +18,29 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress, TextColumn, track
+from rich.progress import track
 
 from moca.adapters import AdaptedTowers, count_trainable, fingerprint, load_adapters, save_adapters
+from moca.cli.console import progress_bar
+from moca.core.progress import named
+from moca.core.settings import allowed_words
 from moca.corpus.corpus import Corpus, corpus_from_arrays
 from moca.foundation.imagebind.model import ImageBind
-from moca.foundation.imagebind.storage import load_imagebind
+from moca.foundation.imagebind.weights import load_imagebind
 from moca.metrics.segmentation import mean_iou
-from moca.pipeline.card import ENTRIES
-from moca.pipeline.loading import PIPELINE_FORMAT, Pipeline, frozen_towers
+from moca.pipeline.card import PIPELINE_FORMAT
+from moca.pipeline.encoder import frozen_towers
+from moca.pipeline.loading import Pipeline
+from moca.pipeline.parts import ENTRIES
 from moca.segmentation.coarse import coarse_mask
-from moca.segmentation.config import CLUSTER_RULES, SegmentConfig
+from moca.segmentation.config import SegmentConfig
 from moca.segmenter import Segmenter
 from moca.training.calibrate import calibrate, steps_of
 from moca.training.config import TrainConfig, preset
-from moca.training.loop import make_accelerator, train
+from moca.training.loop import train
 from moca.training.losses.objective import Objective
+from moca.training.losses.preparing import prepare
+from moca.training.processes import make_accelerator
 from moca.training.run import make_towers
 from recipes.cards import write_adapter_card
 from recipes.measure import measure
@@ -62,45 +69,37 @@ def train_seed(encoder: ImageBind, corpus: Corpus, config: TrainConfig, work: Pa
         return towers, stored["made"]
     towers = make_towers(encoder, config)
     began = time.monotonic()
-    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[note]}")) as progress:
-        task = progress.add_task("preparing", note="")
-
-        def prepared(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total)
-
-        objective = Objective(encoder, towers, corpus, config, work / "prepared", report=prepared)
-        task = progress.add_task(f"adapters, seed {config.seed}", total=config.steps, note="")
+    with progress_bar() as progress:
+        prepared = prepare(encoder, corpus, config, work / "prepared", progress=progress)
         history = train(
-            objective,
-            towers,
+            Objective(encoder, towers, corpus, config, prepared),
             config,
             folder,
             resume=True,
             accelerator=make_accelerator("cpu"),
             fingerprints={"corpus": corpus.fingerprint, "encoder": encoder_print},
-            progress=lambda past, _: progress.update(
-                task, completed=len(past), note=f"loss {past.recent('distillation'):.3f}"
-            ),
+            progress=named(f"adapters, seed {config.seed}", progress),
         )
     losses = {name: history.recent(name) for name in history.columns if name != "step"}
-    made = {"minutes": round((time.monotonic() - began) / 60, 1), "last": losses}
+    figures = {"minutes": round((time.monotonic() - began) / 60, 1), "last": losses}
     save_adapters(folder, towers, fingerprint=encoder_print)
-    record.write_text(json.dumps({"made_of": wanted, "made": made}) + "\n")
-    return towers, made
+    record.write_text(json.dumps({"made_of": wanted, "made": figures}) + "\n")
+    return towers, figures
 
 
 def choose_rule(segmenter: Segmenter, validation: Pairs) -> tuple[SegmentConfig, list[dict]]:
     """The rule with the best mean of S4 and MS3 IoU on validation frames: clusters or a level, mirrored or not."""
     tried = []
+    cluster_rules = [rule for rule in allowed_words(SegmentConfig, "sounding") if rule != "level"]
     for mirror in (False, True):
         looking = Segmenter(segmenter.pipeline, config=replace(segmenter.config, mirror=mirror))
-        seen = {kind: _features(looking, validation, kind) for kind in ("s4", "ms3")}
-        options = [{"clusters": k, "sounding": rule} for k, rule in itertools.product((4, 6), CLUSTER_RULES)]
+        features_of_kinds = {kind: _features(looking, validation, kind) for kind in ("s4", "ms3")}
+        options = [{"clusters": k, "sounding": rule} for k, rule in itertools.product((4, 6), cluster_rules)]
         options += [{"sounding": "level", "level": level} for level in LEVELS]
         for option in track(options, f"choosing the rule, mirror {mirror}"):
             config = replace(looking.config, **option)
-            found = {kind: _coarse_iou(config, *features) for kind, features in seen.items()}
-            tried.append({"mirror": mirror, **option, **found})
+            scores = {kind: _coarse_iou(config, *features) for kind, features in features_of_kinds.items()}
+            tried.append({"mirror": mirror, **option, **scores})
     best = max(tried, key=lambda row: row["s4"] + row["ms3"])
     chosen = {name: best[name] for name in ("clusters", "sounding", "level", "mirror") if name in best}
     return replace(segmenter.config, **chosen), tried
@@ -114,9 +113,9 @@ def _features(segmenter: Segmenter, pairs: Pairs, kind: str) -> tuple[np.ndarray
     return patches, agreement, np.asarray(pairs.frames[rows]), np.asarray(pairs.masks[rows]) > 0
 
 
-def _coarse_iou(config: SegmentConfig, *seen: np.ndarray) -> float:
-    masks = [coarse_mask(*frame, config)[0] for frame in zip(*seen[:3], strict=True)]
-    return mean_iou(np.stack(masks), seen[3])
+def _coarse_iou(config: SegmentConfig, *features: np.ndarray) -> float:
+    masks = [coarse_mask(*frame, config)[0] for frame in zip(*features[:3], strict=True)]
+    return mean_iou(np.stack(masks), features[3])
 
 
 def settle(encoder: ImageBind, towers: AdaptedTowers, splits: Splits, *, refine: bool) -> tuple[Segmenter, list[dict]]:
@@ -132,11 +131,11 @@ def settle(encoder: ImageBind, towers: AdaptedTowers, splits: Splits, *, refine:
 
 def reported(segmenter: Segmenter, test: Pairs) -> dict[str, dict[str, float]]:
     """Scores under the clips' own and under other sounds, with and without snapping."""
-    found = {}
+    scores = {}
     for name, refine in (("own", segmenter.config.refine), ("own, not snapped", False)):
         looking = Segmenter(segmenter.pipeline, config=replace(segmenter.config, refine=refine), batch_steps=32)
-        found[name] = measure(looking, test)
-    return {**found, "swapped": measure(segmenter, test, swapped=True)}
+        scores[name] = measure(looking, test)
+    return {**scores, "swapped": measure(segmenter, test, swapped=True)}
 
 
 def main() -> None:
@@ -164,9 +163,9 @@ def main() -> None:
     configs = [preset("moca", steps=options.steps, seed=int(seed)) for seed in options.seeds.split(",")]
     runs, shipped = [], None
     for config in configs:
-        towers, made = train_seed(encoder, splits.train, config, options.work)
+        towers, figures = train_seed(encoder, splits.train, config, options.work)
         segmenter, tried = settle(encoder, towers.eval(), splits, refine=True)
-        runs.append({"seed": config.seed, **made, "rules": tried, **reported(segmenter, splits.test)})
+        runs.append({"seed": config.seed, **figures, "rules": tried, **reported(segmenter, splits.test)})
         shipped = shipped or segmenter
     frozen, tried = settle(encoder, frozen_towers(encoder), splits, refine=False)
     frozen_snapped = Segmenter(frozen.pipeline, config=replace(frozen.config, refine=True), batch_steps=32)
@@ -194,7 +193,7 @@ def main() -> None:
     (options.out / "adapters" / "training.json").write_text(json.dumps(card, indent=1) + "\n")
     write_adapter_card(options.out / "adapters")
     card_file = options.out / "pipeline.json"
-    kept = json.loads(card_file.read_text()) if card_file.is_file() else {}
+    older_card = json.loads(card_file.read_text()) if card_file.is_file() else {}
     pipeline = {
         "format": PIPELINE_FORMAT,
         "name": "mini",
@@ -203,7 +202,9 @@ def main() -> None:
         "frozen_segment": asdict(frozen.config),
         "licence": "Apache-2.0",
         "notice": NOTICE,
-        **{name: kept[name] for name in ENTRIES if name in kept},  # of the mask proposals, which are others' to say
+        **{
+            name: older_card[name] for name in ENTRIES if name in older_card
+        },  # of the mask proposals, which are others' to say
     }
     card_file.write_text(json.dumps(pipeline, indent=1) + "\n")
     print((options.out / "adapters" / "README.md").read_text())

@@ -141,13 +141,13 @@ class Training:
         # On CPUs the fused attention's backward pass takes longer than all the rest of the step together.
         with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", dtype=torch.bfloat16):
             with torch.no_grad():
-                seen = self.teacher(whole).float()
+                taught = self.teacher(whole).float()
             guessed = torch.cat([self.student(whole), self.student(parts)]).float()
-        targets = teacher_targets(seen, self.center, recipe.teacher_temperature)
+        targets = teacher_targets(taught, self.center, recipe.teacher_temperature)
         by_view = (-1, len(frames), recipe.prototypes)
         loss = dino_loss(guessed.reshape(by_view), targets.reshape(by_view), recipe.student_temperature)
         self._descend(loss)
-        self.center = moved_center(self.center, seen, recipe.center_momentum)
+        self.center = moved_center(self.center, taught, recipe.center_momentum)
         update_teacher(self.teacher, self.student, cosine(recipe.teacher_momentum, 1.0, step / recipe.steps))
         for name, value in zip(RECORDED, (loss.item(), *entropies(targets)), strict=True):
             self.history[name].append(value)

@@ -20,7 +20,8 @@ from torch.nn import functional
 from transformers import BertConfig, GroundingDinoConfig, GroundingDinoForObjectDetection, SwinConfig
 from transformers.utils import ModelOutput
 
-from moca.foundation.grounding_dino.detector import GroundingDino, preprocess_frames, save_grounding
+from moca.foundation.grounding_dino.detector import GroundingDino, save_grounding
+from moca.foundation.grounding_dino.fitting import preprocess_frames
 from moca.stage import CLASSES
 from recipes.stage_scenes import Scenes, at_size, classes_shown
 from recipes.starts import seeded, widened
@@ -88,7 +89,10 @@ class TaughtSwin(nn.Module):
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Logits (B, 1 + classes, G, G) of the ground and the classes, for every feature map."""
         maps = self.swin(pixels).feature_maps
-        return [head(seen.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) for head, seen in zip(self.heads, maps, strict=True)]
+        return [
+            head(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            for head, features in zip(self.heads, maps, strict=True)
+        ]
 
 
 class SwinLoss:
@@ -120,29 +124,29 @@ class GroundingLoss:
     def __call__(self, model: nn.Module, rows: np.ndarray, rng: np.random.Generator) -> tuple[Tensor, dict]:
         frames, truths = mirrored_batch(self.scenes, rows, rng)
         count = len(CLASSES) if rng.random() < WHOLE_PROMPT else int(rng.integers(1, len(CLASSES)))
-        asked = rng.permutation(len(CLASSES))[:count]
-        place = np.full(len(CLASSES), -1)
-        place[asked] = np.arange(count)
+        words = rng.permutation(len(CLASSES))[:count]
+        position = np.full(len(CLASSES), -1)
+        position[words] = np.arange(count)
         labels = []
         for boxes, classes in truths:
-            places = torch.from_numpy(place)[classes]
+            places = torch.from_numpy(position)[classes]
             labels.append({"class_labels": places[places >= 0], "boxes": boxes[places >= 0]})
-        ids = torch.tensor([prompt_ids([CLASSES[number] for number in asked])]).expand(len(frames), -1)
-        found = model(pixel_values=preprocess_frames(frames, SIDES), input_ids=ids, labels=labels)
-        dense, overlap = dense_loss(found, labels, count)
-        parts = {"class": found.loss_dict["loss_ce"].item(), "overlap": found.loss_dict["loss_giou"].item()}
-        return found.loss + dense, {**parts, "dense": dense.item(), "dense overlap": overlap.item()}
+        ids = torch.tensor([prompt_ids([CLASSES[number] for number in words])]).expand(len(frames), -1)
+        answers = model(pixel_values=preprocess_frames(frames, SIDES), input_ids=ids, labels=labels)
+        dense, overlap = dense_loss(answers, labels, count)
+        parts = {"class": answers.loss_dict["loss_ce"].item(), "overlap": answers.loss_dict["loss_giou"].item()}
+        return answers.loss + dense, {**parts, "dense": dense.item(), "dense overlap": overlap.item()}
 
 
-def dense_loss(found: ModelOutput, labels: list[dict[str, Tensor]], words: int) -> tuple[Tensor, Tensor]:
+def dense_loss(answers: ModelOutput, labels: list[dict[str, Tensor]], words: int) -> tuple[Tensor, Tensor]:
     """Loss of the image encoder's own words and boxes, and 1 - generalised IoU of the latter.
 
     The tokens of every level that lie in the middle of an object learn its box and its word; all others learn that no
     word is there. The former also learn which of the words is theirs by cross-entropy between the words, which the
     focal loss teaches slowly. Word k of a prompt of so many words is its token 1 + 2 k.
     """
-    logits = found.enc_outputs_class[..., 1 : 1 + 2 * words : 2]
-    coordinates, wanted = found.enc_outputs_coord_logits, torch.zeros_like(logits)
+    logits = answers.enc_outputs_class[..., 1 : 1 + 2 * words : 2]
+    coordinates, wanted = answers.enc_outputs_coord_logits, torch.zeros_like(logits)
     pairs, names = [], []
     for row, label in enumerate(labels):
         if not len(label["boxes"]):
@@ -173,7 +177,7 @@ def levels_of(tokens: int) -> list[int]:
     """Sides of the square feature levels that make so many tokens: each is half of the one before."""
     side = SIDES[0] // 8
     sides = [side >> level for level in range(3)]
-    if sum(each * each for each in sides) != tokens:
+    if sum(level_side * level_side for level_side in sides) != tokens:
         raise ValueError(f"levels of {sides} must have {tokens} tokens; match SIDES and the configuration.")
     return sides
 
@@ -202,8 +206,8 @@ def main() -> None:
     second = replace(first, steps=options.steps, muon=MUON, seed=first.seed + 1)
     loss_of = GroundingLoss(scenes)
     training = train_twin(model, loss_of, second, len(scenes), options.work, name="grounding").after(taught)
-    kept = GroundingDino(training.averaged(), small_tokenizer())
-    measured = {split: measure_grounding(kept, scenes_of(split, options)) for split in ("val", "test")}
+    trained = GroundingDino(training.averaged(), small_tokenizer())
+    measured = {split: measure_grounding(trained, scenes_of(split, options)) for split in ("val", "test")}
 
     def save(folder, model, **how) -> None:
         save_grounding(folder, model, small_tokenizer(), **how)

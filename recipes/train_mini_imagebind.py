@@ -28,8 +28,9 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from moca.foundation.imagebind.config import ImageBindConfig
-from moca.foundation.imagebind.model import ImageBind, fold_batchnorm, random_imagebind
-from moca.foundation.imagebind.storage import save_imagebind
+from moca.foundation.imagebind.folding import fold_batchnorm
+from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 from recipes.cards import write_encoder_card
@@ -158,10 +159,10 @@ def _similarities(model: ImageBind, tokens: Tensor, audio: Tensor, helped: bool)
     """What is contrasted, each (B images, B sounds): by patches, or by class token and at first their mean."""
     if model.config.pooling == "dense":
         return [model.pooled_similarity(model.project_image(tokens).float(), audio)]
-    found = [model.class_direction(tokens) @ audio.T]
+    similarities = [model.class_direction(tokens) @ audio.T]
     if helped:
-        found.append(F.normalize(model.project_image(tokens).mean(1), dim=-1) @ audio.T)
-    return found
+        similarities.append(F.normalize(model.project_image(tokens).mean(1), dim=-1) @ audio.T)
+    return similarities
 
 
 def _rate(step: int, recipe: EncoderRecipe) -> float:

@@ -55,11 +55,11 @@ def mirrored_batch(
     """Frames (B, S, S, 3), half of them mirrored, and (boxes (K, 4) cx, cy, w, h in [0, 1], classes (K,)) of each."""
     side = scenes.frames.shape[1]
     frames, truths = scenes.frames[rows], []
-    for place, row in enumerate(rows):
+    for position, row in enumerate(rows):
         _, boxes, classes = scenes.objects(row)
         boxes = boxes / side
         if rng.random() < 0.5:
-            frames[place] = frames[place, :, ::-1].copy()
+            frames[position] = frames[position, :, ::-1].copy()
             boxes[:, [0, 2]] = 1 - boxes[:, [2, 0]]
         centred = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], 1)
         truths.append((torch.from_numpy(centred).float(), torch.from_numpy(classes)))
@@ -85,8 +85,8 @@ class ObjectsLoss:
             patches, objects = taught(grid.shape[1], truth)
             wanted[row, patches] = iou_of(boxes[row, patches].detach(), truth[objects])
             pairs.append((boxes[row, patches], truth[objects]))
-        found, truth = (torch.cat(part) for part in zip(*pairs, strict=True))
-        distance, overlap = (found - truth).abs().sum(-1).mean(), (1 - giou_of(found, truth)).mean()
+        taught_boxes, truth = (torch.cat(part) for part in zip(*pairs, strict=True))
+        distance, overlap = (taught_boxes - truth).abs().sum(-1).mean(), (1 - giou_of(taught_boxes, truth)).mean()
         cross = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
         objectness = cross.sum() / len(truth)
         loss = OBJECTNESS * objectness + DISTANCE * distance + OVERLAP * overlap
@@ -162,8 +162,8 @@ def main() -> None:
     scenes = scenes_of("train", options)
     model, loss_of = new_model(recipe.seed), ObjectsLoss(scenes)
     training = train_twin(model, loss_of, recipe, len(scenes), options.work, name="objects")
-    kept = Owlv2Objects(training.averaged())
-    measured = {split: measure_objects(kept, scenes_of(split, options)) for split in ("val", "test")}
+    trained = Owlv2Objects(training.averaged())
+    measured = {split: measure_objects(trained, scenes_of(split, options)) for split in ("val", "test")}
     finish_twin(options.out, "objects", save_objects, training, training.averaged(), measured)
 
 

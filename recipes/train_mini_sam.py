@@ -17,9 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
-from moca.foundation.sam.sam import PIXEL_MEAN, PIXEL_STD, Sam, save_sam
+from moca.core.maps import mask_boxes
+from moca.foundation.preprocessing import normalised
+from moca.foundation.sam.prompted import PIXEL_MEAN, PIXEL_STD
+from moca.foundation.sam.sam import Sam, save_sam
 from moca.stage import CLASSES
-from recipes.stage_scenes import Scenes, at_size, boxes_of, classes_shown
+from recipes.stage_scenes import Scenes, at_size, classes_shown
 from recipes.starts import seeded, widened
 from recipes.twin_cards import finish_twin
 from recipes.twins import TwinRecipe, scenes_of, train_twin, twin_parser
@@ -57,8 +60,8 @@ def mini_config() -> SamConfig:
 
 def pixels_of(frames: np.ndarray) -> Tensor:
     """Square frames (B, S, S, 3) uint8 of the model's own size as it reads them, (B, 3, S, S) float32."""
-    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-    return (torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() - mean) / std
+    pixels = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float()
+    return normalised(pixels, PIXEL_MEAN, PIXEL_STD)
 
 
 class TaughtSam(nn.Module):
@@ -71,9 +74,9 @@ class TaughtSam(nn.Module):
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """What masks are made from (B, D, G, G), and logits (B, 1 + C, 4 G, 4 G) of ground and classes."""
-        seen = self.sam.vision_encoder(pixels, output_hidden_states=True)
-        logits = self.head(seen.hidden_states[-1]).permute(0, 3, 1, 2)
-        return seen.last_hidden_state, functional.pixel_shuffle(logits, CELLS).float()
+        encoded = self.sam.vision_encoder(pixels, output_hidden_states=True)
+        logits = self.head(encoded.hidden_states[-1]).permute(0, 3, 1, 2)
+        return encoded.last_hidden_state, functional.pixel_shuffle(logits, CELLS).float()
 
 
 class SamLoss:
@@ -86,12 +89,12 @@ class SamLoss:
         frames, shown, masks, boxes, points, real = self.prompts(rows, rng)
         embedding, classes = model.encode(pixels_of(frames))
         truth, real = torch.from_numpy(masks), torch.from_numpy(real)
-        asked = {"image_embeddings": embedding, "multimask_output": False, "input_boxes": torch.from_numpy(boxes)}
-        by_box, box_iou = self._losses(model.sam, asked, truth)
-        asked = {"image_embeddings": embedding, "input_points": torch.from_numpy(points)[:, :, None]}
+        prompts = {"image_embeddings": embedding, "multimask_output": False, "input_boxes": torch.from_numpy(boxes)}
+        by_box, box_iou = self._losses(model.sam, prompts, truth)
+        prompts = {"image_embeddings": embedding, "input_points": torch.from_numpy(points)[:, :, None]}
         # Nothing is asked of the masks of the point on the ground but to expect no IoU.
         by_point, point_iou = self._losses(
-            model.sam, asked, torch.cat([truth[:, :1], torch.zeros_like(truth[:, :1])], 1)
+            model.sam, prompts, torch.cat([truth[:, :1], torch.zeros_like(truth[:, :1])], 1)
         )
         by_box, by_point = by_box[..., 0][real].mean(), by_point[:, 0].min(-1).values.mean()
         by_class = functional.cross_entropy(classes, at_size(torch.from_numpy(shown), classes.shape[-1]))
@@ -113,31 +116,31 @@ class SamLoss:
                 frames[row], owners[row] = frames[row, :, ::-1].copy(), owners[row, :, ::-1].copy()
             numbers = rng.permutation(np.flatnonzero(classes >= 0))
             real[row, 1] = len(numbers) > 1
-            for place, number in enumerate((numbers[0], numbers[-1])):
-                masks[row, place] = owners[row] == number + 1
-                boxes[row, place] = jittered(boxes_of(masks[row, place : place + 1] > 0)[0], side, rng)
+            for position, number in enumerate((numbers[0], numbers[-1])):
+                masks[row, position] = owners[row] == number + 1
+                boxes[row, position] = jittered(mask_boxes(masks[row, position : position + 1] > 0)[0], side, rng)
             points[row] = point_in(masks[row, 0] > 0, rng), point_in(owners[row] == 0, rng)
         shown = classes_shown(owners, self.scenes.classes[rows])
         return frames, shown, masks, boxes, points, real
 
-    def _losses(self, sam: nn.Module, asked: dict, truth: Tensor) -> tuple[Tensor, Tensor]:
+    def _losses(self, sam: nn.Module, prompts: dict, truth: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of every mask, and squared error of the IoU it was expected to have: (B, P, M) each."""
-        found = sam(**asked)
-        logits = found.pred_masks.float()
+        answers = sam(**prompts)
+        logits = answers.pred_masks.float()
         # At the decoder's own size: four times cheaper than at the frame's, with soft edges as targets.
         small = functional.interpolate(truth, logits.shape[-2:], mode="area")
         target = small[:, :, None].expand_as(logits)
         cross = functional.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((-2, -1))
         loss = PIXEL_WEIGHT * cross + DICE_WEIGHT * dice_loss(logits, target)
         iou = mask_iou(logits.detach() > 0, target > 0.5)
-        return loss, (found.iou_scores.float() - iou).square()
+        return loss, (answers.iou_scores.float() - iou).square()
 
 
 def point_in(mask: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
     """The middle x, y of a random pixel of a mask."""
     ys, xs = np.nonzero(mask)
-    at = rng.integers(len(xs))
-    return xs[at] + 0.5, ys[at] + 0.5
+    pixel = rng.integers(len(xs))
+    return xs[pixel] + 0.5, ys[pixel] + 0.5
 
 
 def jittered(box: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
@@ -150,8 +153,8 @@ def jittered(box: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """1 - Dice over the last two axes."""
-    found = logits.sigmoid()
-    return 1 - (2 * (found * target).sum((-2, -1)) + 1) / (found.sum((-2, -1)) + target.sum((-2, -1)) + 1)
+    chances = logits.sigmoid()
+    return 1 - (2 * (chances * target).sum((-2, -1)) + 1) / (chances.sum((-2, -1)) + target.sum((-2, -1)) + 1)
 
 
 def mask_iou(a: Tensor, b: Tensor) -> Tensor:

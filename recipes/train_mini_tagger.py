@@ -92,8 +92,8 @@ def main() -> None:
     scenes = scenes_of("train", options)
     model, loss_of = new_model(recipe.seed), TaggerLoss(scenes)
     training = train_twin(model, loss_of, recipe, len(scenes), options.work, name="tagger")
-    kept = AstTagger(training.averaged(), READING)
-    measured = {split: measure_tagger(kept, scenes_of(split, options)) for split in ("val", "test")}
+    trained = AstTagger(training.averaged(), READING)
+    measured = {split: measure_tagger(trained, scenes_of(split, options)) for split in ("val", "test")}
 
     def save(folder, model, **how) -> None:
         save_tagger(folder, model, reading=READING, **how)

@@ -22,7 +22,7 @@ TOLD = {
         "title": "Mini SAM",
         "is": "A SAM that reads 160-pixel pictures in 20 x 20 patches, in `transformers`' own classes and "
         "folder format",
-        "loader": 'moca.foundation.sam.sam.load_sam("mini")',
+        "loader": 'moca.foundation.load_sam("mini")',
         "supervision": "the masks of all objects; prompts are their jittered boxes and points in them; the image "
         "encoder also learns the class of every pixel, through a head that is thrown away",
         "loss": "cross-entropy (5) and Dice (1) of the mask, squared error of the IoU it expects; best of three for a "
@@ -33,7 +33,7 @@ TOLD = {
         "title": "Mini OWLv2",
         "is": "An OWLv2 that reads 96-pixel pictures in 12 x 12 patches, in `transformers`' own classes and folder "
         "format; its text tower is tiny and was never trained",
-        "loader": 'moca.foundation.owlv2.load_objects("mini")',
+        "loader": 'moca.foundation.load_objects("mini")',
         "supervision": "the boxes of all objects, no classes",
         "loss": "L1 (5) and generalised IoU (2) of the boxes of the patches in an object's middle; objectness learns "
         "the IoU of a patch's box",
@@ -43,7 +43,7 @@ TOLD = {
         "title": "Mini Grounding DINO",
         "is": "A Grounding DINO with a small Swin and a one-layer BERT that knows the names of the classes, in "
         "`transformers`' own classes and folder format",
-        "loader": 'moca.foundation.grounding_dino.detector.load_grounding("mini")',
+        "loader": 'moca.foundation.load_grounding("mini")',
         "supervision": "the boxes and classes of all objects, asked for by name",
         "loss": "first cross-entropy of the class at every place of the Swin's feature maps; then Grounding DINO's own "
         "(focal for words, L1 and generalised IoU for boxes, after every decoder layer), and the same, with "
@@ -53,7 +53,7 @@ TOLD = {
     "tagger": {
         "title": "Mini AST",
         "is": "An AST that hears one second in 64 mel bins, in `transformers`' own classes and folder format",
-        "loader": 'moca.foundation.ast_tagger.load_tagger("mini")',
+        "loader": 'moca.foundation.load_tagger("mini")',
         "supervision": "the classes heard, off-screen ones included",
         "loss": "binary cross-entropy; half of the sounds are mixed with another one, which adds its classes",
         "script": "recipes.train_mini_tagger",
@@ -74,7 +74,7 @@ def finish_twin(
     model: the part of the averaged weights that is kept. measured: by split, "val" and "test".
     """
     save(folder, model, dtype=torch.float16)
-    made = {
+    record = {
         "name": name,
         "rounds": [asdict(recipe) for recipe in (*training.rounds, training.recipe)],
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -83,44 +83,44 @@ def finish_twin(
         "splits": SPLITS,
         "measured": measured,
     }
-    (folder / "training.json").write_text(json.dumps(made, indent=1) + "\n")
+    (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n")
     write_twin_card(folder)
     print((folder / "README.md").read_text())
 
 
 def write_twin_card(folder: Path) -> None:
     """README.md of a model from its training.json."""
-    made = json.loads((folder / "training.json").read_text())
-    told, rounds, test = TOLD[made["name"]], made["rounds"], made["measured"]["test"]
-    scenes, seen = rounds[0]["scenes"], sum(_steps(recipe) * recipe["batch"] for recipe in rounds)
+    record = json.loads((folder / "training.json").read_text())
+    told, rounds, test = TOLD[record["name"]], record["rounds"], record["measured"]["test"]
+    scenes, scenes_seen = rounds[0]["scenes"], sum(_steps(recipe) * recipe["batch"] for recipe in rounds)
     ways = [f"{_steps(recipe):,} steps of {recipe['batch']}, lr {_rates(recipe)}" for recipe in rounds]
     facts = {
-        "data": f"{scenes:,} drawn scenes, {seen:,} seen, half of them mirrored"
-        if made["name"] != "tagger"
-        else f"the sounds of {scenes:,} drawn scenes, {seen:,} heard",
+        "data": f"{scenes:,} drawn scenes, {scenes_seen:,} seen, half of them mirrored"
+        if record["name"] != "tagger"
+        else f"the sounds of {scenes:,} drawn scenes, {scenes_seen:,} heard",
         "supervision": told["supervision"],
         "loss": told["loss"],
         "optimiser": f"AdamW, {'; then '.join(ways)}; the running average of the weights "
         f"({rounds[-1]['average']} a step) is kept",
         "seed": rounds[0]["seed"],
-        "minutes": f"{made['minutes']} on a CPU shared with other work",
-        "last loss": f"{made['last']['loss']:.3f}",
+        "minutes": f"{record['minutes']} on a CPU shared with other work",
+        "last loss": f"{record['last']['loss']:.3f}",
         "weights": f"`model.safetensors`, float16, SHA-256 `{sha256(folder / 'model.safetensors')}`",
         "licence": LICENCE,
     }
     rows = ["| measured | held out | validation |", "|---|---:|---:|"]
     for key, value in test.items():
-        other = made["measured"]["val"][key]
+        other = record["measured"]["val"][key]
         rows.append(f"| {key} | {_shown(value)} | {_shown(other)} |")
     lines = [
         f"# {told['title']}",
         "",
-        f"{told['is']}: `{told['loader']}`. {made['parameters']:,} parameters.",
+        f"{told['is']}: `{told['loader']}`. {record['parameters']:,} parameters.",
         "",
         table(facts),
         "",
-        f"Held out: {_scenes(test)} of the split `{made['splits']['test']}`, which nothing was chosen on; validation: "
-        f"`{made['splits']['val']}`.",
+        f"Held out: {_scenes(test)} of the split `{record['splits']['test']}`, which nothing was chosen on; "
+        f"validation: `{record['splits']['val']}`.",
         "",
         *rows,
         "",

@@ -109,8 +109,8 @@ class Training:
         state = read_state(path, self.recipe)
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
-        for optimiser, kept in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(kept)
+        for optimiser, optimiser_state in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(optimiser_state)
         self.history, self.done, self.seconds = state["history"], state["done"], state["seconds"]
 
     def after(self, earlier: Training) -> Training:
@@ -142,11 +142,11 @@ def optimisers_of(model: nn.Module, recipe: TwinRecipe) -> list[torch.optim.Opti
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    found: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr)]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=recipe.lr)]
     if by_muon:
         matrices = [p for p in learnt if id(p) in by_muon]
-        found.append(torch.optim.Muon(matrices, recipe.muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
-    return found
+        optimisers.append(torch.optim.Muon(matrices, recipe.muon, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    return optimisers
 
 
 def train_twin(

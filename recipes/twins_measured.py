@@ -23,13 +23,13 @@ def measure_sam(sam: MaskPredictor, scenes: Scenes) -> dict[str, float]:
     """
     by_box, expected, by_point, sounding = [], [], [], []
     for rows, encoded in _batches(scenes, sam.encode):
-        for row, kept in zip(rows, encoded, strict=True):
+        for row, frame in zip(rows, encoded, strict=True):
             masks, boxes, classes = scenes.objects(row)
             sounding += scenes.heard[row][classes].tolist()
-            found = sam.from_boxes(kept, boxes)
-            by_box += [iou(a, b) for a, b in zip(found.masks, masks, strict=True)]
-            expected += found.scores.tolist()
-            three = sam.from_points(kept, np.stack([inner_point(mask) for mask in masks]))
+            by_boxes = sam.from_boxes(frame, boxes)
+            by_box += [iou(a, b) for a, b in zip(by_boxes.masks, masks, strict=True)]
+            expected += by_boxes.scores.tolist()
+            three = sam.from_points(frame, np.stack([inner_point(mask) for mask in masks]))
             best = three.scores.reshape(-1, 3).argmax(1)
             chosen = three.masks.reshape(-1, 3, *masks.shape[1:])[np.arange(len(masks)), best]
             by_point += [iou(a, b) for a, b in zip(chosen, masks, strict=True)]
@@ -45,18 +45,18 @@ def measure_sam(sam: MaskPredictor, scenes: Scenes) -> dict[str, float]:
 
 def measure_objects(detector: ObjectDetector, scenes: Scenes) -> dict[str, float]:
     """Recall of the objects by the first boxes, and class-agnostic AP, at IoU 0.5."""
-    found_at: dict[int, int] = dict.fromkeys(RECALLS, 0)
+    recalled: dict[int, int] = dict.fromkeys(RECALLS, 0)
     objects, scores, right = 0, [], []
     for rows, boxes in _batches(scenes, lambda frames: detector.detect(frames, threshold=0.0, limit=max(RECALLS))):
-        for row, found in zip(rows, boxes, strict=True):
+        for row, frame_boxes in zip(rows, boxes, strict=True):
             _, truth, _ = scenes.objects(row)
-            overlap = iou_matrix(found.xyxy, truth)
+            overlap = iou_matrix(frame_boxes.xyxy, truth)
             for limit in RECALLS:
-                found_at[limit] += int((overlap[:limit] >= 0.5).any(0).sum())
+                recalled[limit] += int((overlap[:limit] >= 0.5).any(0).sum())
             objects += len(truth)
-            scores += found.scores.tolist()
+            scores += frame_boxes.scores.tolist()
             right += hits(overlap)
-    recall = {f"recall@{limit} at IoU 0.5": count / objects for limit, count in found_at.items()}
+    recall = {f"recall@{limit} at IoU 0.5": count / objects for limit, count in recalled.items()}
     return {"objects": objects, **recall, "AP50": average_precision(scores, right, objects)}
 
 
@@ -65,13 +65,13 @@ def measure_grounding(detector: WordDetector, scenes: Scenes) -> dict[str, float
 
     Of all the boxes, as published; and of those that are left when of two with IoU above 0.5 the better is kept.
     """
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for words, nms_iou in (("AP50 after suppression at IoU 0.5", 0.5), ("AP50 of all boxes", None)):
-        objects, each = _average_precisions(detector, scenes, nms_iou)
-        found |= {"objects": objects, words: float(np.mean(each))}
+        objects, precisions = _average_precisions(detector, scenes, nms_iou)
+        figures |= {"objects": objects, words: float(np.mean(precisions))}
         if nms_iou is not None:
-            found["AP50 after suppression of the worst class"] = float(min(each))
-    return found
+            figures["AP50 after suppression of the worst class"] = float(min(precisions))
+    return figures
 
 
 def _average_precisions(detector: WordDetector, scenes: Scenes, nms_iou: float | None) -> tuple[int, list[float]]:
@@ -84,23 +84,23 @@ def _average_precisions(detector: WordDetector, scenes: Scenes, nms_iou: float |
         return detector.detect(frames, words, box_threshold=0.01, text_threshold=0.0, nms_iou=nms_iou)
 
     for rows, boxes in _batches(scenes, ask):
-        for row, found in zip(rows, boxes, strict=True):
+        for row, frame_boxes in zip(rows, boxes, strict=True):
             _, truth, classes = scenes.objects(row)
             for number, name in enumerate(CLASSES):
-                mine = np.flatnonzero([label == name for label in found.labels])
+                mine = np.flatnonzero([label == name for label in frame_boxes.labels])
                 objects[number] += (classes == number).sum()
-                scores[number] += found.scores[mine].tolist()
-                right[number] += hits(iou_matrix(found.xyxy[mine], truth[classes == number]))
+                scores[number] += frame_boxes.scores[mine].tolist()
+                right[number] += hits(iou_matrix(frame_boxes.xyxy[mine], truth[classes == number]))
     return int(objects.sum()), [average_precision(*parts) for parts in zip(scores, right, objects, strict=True)]
 
 
 def measure_tagger(tagger: AudioTagger, scenes: Scenes) -> dict[str, float]:
     """Mean over the classes of the average precision of what is heard."""
     parts = _batches(scenes, lambda waves: tagger.tag(waves, sample_rate_hz=SAMPLE_RATE_HZ), sounds=True)
-    found = np.concatenate([tags for _, tags in parts])
+    chances = np.concatenate([tags for _, tags in parts])
     heard = np.asarray(scenes.heard)
-    each = [average_precision_score(heard[:, number], found[:, number]) for number in range(len(CLASSES))]
-    return {"sounds": len(heard), "mAP": float(np.mean(each)), "AP of the worst class": float(min(each))}
+    precisions = [average_precision_score(heard[:, number], chances[:, number]) for number in range(len(CLASSES))]
+    return {"sounds": len(heard), "mAP": float(np.mean(precisions)), "AP of the worst class": float(min(precisions))}
 
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
@@ -111,8 +111,8 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
 def inner_point(mask: np.ndarray) -> tuple[float, float]:
     """The middle x, y of the pixel of a mask that is nearest to its centre."""
     ys, xs = np.nonzero(mask)
-    at = np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2)
-    return xs[at] + 0.5, ys[at] + 0.5
+    pixel = np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2)
+    return xs[pixel] + 0.5, ys[pixel] + 0.5
 
 
 def hits(overlap: np.ndarray) -> list[bool]:
@@ -137,9 +137,9 @@ def average_precision(scores: list[float], right: list[bool], objects: int) -> f
     if not objects or not scores:
         return 0.0
     order = np.argsort(-np.asarray(scores), kind="stable")
-    found = np.cumsum(np.asarray(right, float)[order])
-    precision = np.maximum.accumulate((found / np.arange(1, len(order) + 1))[::-1])[::-1]
-    steps = np.diff(np.concatenate([[0.0], found / objects]))
+    hits_so_far = np.cumsum(np.asarray(right, float)[order])
+    precision = np.maximum.accumulate((hits_so_far / np.arange(1, len(order) + 1))[::-1])[::-1]
+    steps = np.diff(np.concatenate([[0.0], hits_so_far / objects]))
     return float((steps * precision).sum())
 
 

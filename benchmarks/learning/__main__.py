@@ -21,18 +21,21 @@ import torch
 from benchmarks.learning.rows import ROWS, Row, for_encoder
 from benchmarks.learning.scoring import Looker, score, settle
 from benchmarks.learning.world import Sizes, World, draw_world
-from moca.adapters import count_trainable
+from moca.adapters import count_trainable, fingerprint
 from moca.core.files import write_text_whole
 from moca.foundation.dino import load_dino
 from moca.foundation.imagebind.model import ImageBind
-from moca.foundation.imagebind.storage import load_imagebind
+from moca.foundation.imagebind.weights import load_imagebind
 from moca.foundation.manifest import bundled_weights
 from moca.mining import purity
-from moca.pipeline.loading import frozen_towers
+from moca.pipeline.encoder import frozen_towers
 from moca.training.frozen import FrozenReader, sounding_rows
-from moca.training.loop import make_accelerator, train
+from moca.training.loop import train
 from moca.training.losses.objective import Objective
+from moca.training.losses.preparing import prepare
 from moca.training.losses.pseudo_labels import Labels
+from moca.training.losses.triplets import ImageFeatures
+from moca.training.processes import make_accelerator
 from moca.training.run import make_towers
 
 
@@ -57,21 +60,17 @@ def run(encoder: ImageBind, row: Row, world: World, work: Path, *, mirror: bool)
         towers = frozen_towers(encoder)
     else:
         towers = make_towers(encoder, config)
-        objective = Objective(
-            encoder,
-            towers,
-            world.train,
-            config,
-            work / "prepared",
-            image_features=lambda frames: load_dino("mini").features(frames),
-        )
+        dino = load_dino("mini")
+        images = ImageFeatures(features=dino.features, fingerprint=fingerprint(dino.model.state_dict()))
+        prepared = prepare(encoder, world.train, config, work / "prepared", images=images)
         if row.ceiling:
-            objective.labels = with_true_masks(objective.labels, world.train_masks)
-        if objective.table is not None:
-            heard = [world.train_heard[row] for row in objective.rows]
-            made["purity"] = purity(objective.table.indices, heard)
+            prepared = replace(prepared, labels=with_true_masks(prepared.labels, world.train_masks))
+        if prepared.mined is not None:
+            heard = [world.train_heard[row] for row in prepared.rows]
+            made["purity"] = purity(prepared.mined.table.indices, heard)
+        objective = Objective(encoder, towers, world.train, config, prepared)
         folder = work / "runs" / str(time.time_ns())
-        history = train(objective, towers, config, folder, accelerator=make_accelerator("cpu"))
+        history = train(objective, config, folder, accelerator=make_accelerator("cpu"))
         made["last"] = {name: history.recent(name) for name in history.columns if name != "step"}
         made["config"] = config.to_dict()
         made["trainable"] = count_trainable(towers)

@@ -20,13 +20,14 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.learning.world import FALSE, SOUNDING, World
-from moca.adapters import AdaptedTowers, adapters_off
+from moca.adapters import AdaptedTowers
+from moca.core.loudness import level_dbfs
 from moca.core.maps import resize_maps
 from moca.foundation.imagebind.model import ImageBind
 from moca.metrics.segmentation import frame_iou
 from moca.segmentation.coarse import coarse_mask
 from moca.segmentation.config import SegmentConfig
-from moca.segmentation.gate import level_dbfs, support
+from moca.segmentation.gate import support
 from moca.training.calibrate import joint_gates
 from moca.training.frozen import FrozenReader
 from recipes.stage_pairs import Pairs
@@ -84,10 +85,11 @@ class Looker:
             presence = []
             for first in range(0, len(pairs.frames), BATCH):
                 rows = np.arange(first, min(first + BATCH, len(pairs.frames)))
-                with torch.autocast("cpu", dtype=torch.bfloat16), adapters_off(self.towers):
+                with torch.autocast("cpu", dtype=torch.bfloat16):
                     context = self.towers.hear(self.reader.mels(pairs.sound(rows)))
                     prefix = self.towers.prefix(self.reader.pixels(np.asarray(pairs.frames[rows])))
-                    presence.append(self.encoder.presence(self.towers.suffix(prefix, context), context.tokens).float())
+                    frozen = self.towers.suffix(prefix, context, adapted=False)
+                    presence.append(self.encoder.presence(frozen, context.tokens).float())
             found.append(torch.cat(presence).numpy())
         return found
 

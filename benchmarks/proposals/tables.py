@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from moca.core.files import write_text_whole, written_whole
 from moca.foundation.manifest import bundled_weights
-from moca.segmentation.config import MATCH, RULES, ProposalConfig
+from moca.segmentation.config import MATCH, ProposalConfig
 
 Scores = dict[str, dict[str, dict[str, float]]]  # kind -> row -> "miou" and "f"
 SHORT = {"s4": "S4", "ms3": "MS3"}
@@ -71,9 +71,9 @@ def table_10(runs: list[Scores], name: str) -> list[str]:
     """mIoU by threshold and rule; the paper's figures beside."""
     rows = []
     for threshold in THRESHOLDS:
-        cells = [told(runs, kind, f"{name} + boxes, {rule} {threshold}") for rule in RULES for kind in SHORT]
+        cells = [told(runs, kind, f"{name} + boxes, {rule} {threshold}") for rule in MATCH for kind in SHORT]
         rows.append([str(threshold), *cells, " / ".join(f"{value:.2f}" for value in PAPER_10[threshold])])
-    columns = [f"{rule}, {short}" for rule in RULES for short in SHORT.values()]
+    columns = [f"{rule}, {short}" for rule in MATCH for short in SHORT.values()]
     return table(["threshold", *columns, "the paper, MS3 mIoU / F"], rows)
 
 
@@ -190,7 +190,7 @@ def plot(runs: list[Scores], target: Path) -> None:
         for name, style in (("coarse", "--"), ("snapped", "-")):
             level = mean(run[kind][name]["miou"] for run in runs)
             panel.axhline(level, color="grey", linestyle=style, linewidth=1, label=f"{name}, no proposals")
-            for rule, colour in zip(RULES, ("tab:blue", "tab:orange", "tab:green"), strict=True):
+            for rule, colour in zip(MATCH, ("tab:blue", "tab:orange", "tab:green"), strict=True):
                 values = [
                     mean(run[kind][f"{name} + boxes, {rule} {threshold}"]["miou"] for run in runs)
                     for threshold in THRESHOLDS

@@ -1,66 +1,91 @@
-"""The command line: one function per command, errors as one line with exit code 2."""
+"""The command line: commands are the files of this folder, found by name and loaded when they are called.
+
+A file with a function or a Typer called `command` is a command; its docstring's first sentence is what `moca --help`
+says of it. Every error of the user's is one line with exit code 2.
+"""
 
 from __future__ import annotations
 
+import ast
+import errno
+import importlib
+import os
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.progress import Progress
+from typer.core import TyperCommand, TyperGroup
 
-from moca.cli.console import INTERRUPTED, error_console, out_console, progress_bars
-from moca.cli.evaluate import compare, evaluate
-from moca.cli.options import MATCH, METHOD, PROPOSALS, RULE, SETTINGS, UNMATCHED, parsed_settings
-from moca.cli.reproduce import reproduce
-from moca.cli.train import train
-from moca.cli.weights import weights
+from moca.cli.console import INTERRUPTED, error_console, out_console
 from moca.errors import InputError
 from moca.version import __version__
 
+HERE = Path(__file__).parent
+# Typer brings its own copy of click or uses the installed one; either way this is the base of its usage errors.
+UsageProblem = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
+ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or choose another place with -o"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a place you may read and write"),
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "a file is in the way of a folder; check the path",
+    errno.EISDIR: "give a file, not a folder",
+    errno.EEXIST: "remove what is there, or choose another place",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+"""What to do about an error of the operating system, where its number says it."""
+
+
+@cache
+def commands() -> dict[str, str]:
+    """Every command's name and, in a sentence, what it does; no command is imported for that."""
+    return {
+        path.stem: (ast.get_docstring(tree) or "").split("\n")[0]
+        for path in sorted(HERE.glob("*.py"))
+        if _defines_command(tree := ast.parse(path.read_text(encoding="utf-8")))
+    }
+
+
+def _defines_command(tree: ast.Module) -> bool:
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    names += [target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    return "command" in names
+
+
+class LazyCommands(TyperGroup):
+    """The commands of this folder: shown without being imported, imported when they are called."""
+
+    def list_commands(self, context: Any) -> list[str]:
+        return list(commands())
+
+    def get_command(self, context: Any, name: str) -> Any:
+        return TyperCommand(name, help=commands()[name]) if name in commands() else None
+
+    def resolve_command(self, context: Any, arguments: list[str]) -> tuple:
+        name, _, rest = super().resolve_command(context, arguments)
+        return name, load_command(name), rest
+
+
+def load_command(name: str) -> Any:
+    """The command of a file, ready to be called."""
+    command = importlib.import_module(f"moca.cli.{name}").command
+    if not isinstance(command, typer.Typer):
+        function, command = command, typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        command.command(name)(function)
+    loaded = typer.main.get_command(command)
+    loaded.name = name
+    return loaded
+
+
 app = typer.Typer(
+    cls=LazyCommands,
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Which pixels in this video make the sound.",
 )
-# Typer brings its own copy of click or uses the installed one; either way this is the base of its usage errors.
-UsageProblem = next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
-
-
-def main() -> None:
-    """Entry point: every user error is one line on stderr and exit code 2; Ctrl-C is 130."""
-    warnings.showwarning = _show_warning
-    try:
-        code = app(standalone_mode=False) or 0
-        if code == INTERRUPTED:  # typer ends a command so on Ctrl-C, without a word
-            raise KeyboardInterrupt
-        sys.exit(code)
-    except UsageProblem as error:
-        _fail(error.format_message())
-    except (InputError, _adapter_error()) as error:
-        _fail(str(error))
-    except OSError as error:  # a full disk, a folder that may not be written
-        _fail(f"{error.filename or 'file'}: {error.strerror or error}; free the place or choose another with -o.")
-    except (KeyboardInterrupt, typer.Abort):
-        error_console.print("interrupted: what is finished is kept; run the same command to go on")
-        sys.exit(INTERRUPTED)
-
-
-def _adapter_error() -> type[Exception]:
-    from moca.adapters.errors import AdapterError
-
-    return AdapterError
-
-
-def _fail(message: str) -> None:
-    error_console.print(f"error: {' '.join(message.split())}", markup=False)
-    sys.exit(2)
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    if issubclass(category, UserWarning):
-        error_console.print(f"warning: {' '.join(str(message).split())}", markup=False)
 
 
 @app.callback(invoke_without_command=True)
@@ -77,154 +102,47 @@ def version(
         raise typer.Exit(2)
 
 
-@app.command()
-def segment(
-    inputs: Annotated[list[Path], typer.Argument(help="Video files, or folders of videos.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
-    method: METHOD = "moca",
-    model: Annotated[str, typer.Option(help='"mini", "huge", or the folder of a training run.')] = "mini",
-    adapters: Annotated[Path | None, typer.Option(help="Adapters to use instead of the model's own.")] = None,
-    frozen: Annotated[bool, typer.Option("--frozen", help="The frozen encoder alone, without adapters.")] = False,
-    weights: Annotated[str, typer.Option(help="trained, or random: the architecture alone.")] = "trained",
-    steps_per_s: Annotated[float, typer.Option("--steps-per-second", help="Frames looked at per second.")] = 1.0,
-    clusters: Annotated[int | None, typer.Option(help="k of the cosine k-means.")] = None,
-    sounding: Annotated[str | None, typer.Option(help="What sounds: clusters best, ratio or otsu; or level.")] = None,
-    level: Annotated[float | None, typer.Option(help="Agreement from which a pixel sounds under level.")] = None,
-    refine: Annotated[bool | None, typer.Option(help="Snap masks to the picture's edges.")] = None,
-    proposals: PROPOSALS = None,
-    rule: RULE = None,
-    match: MATCH = None,
-    unmatched: UNMATCHED = None,
-    gate: Annotated[float | None, typer.Option(help="Smallest score at which a region sounds.")] = None,
-    mirror: Annotated[bool | None, typer.Option(help="Also look at the mirrored frame; takes twice as long.")] = None,
-    silence_dbfs: Annotated[float | None, typer.Option(help="Level below which a step is silent.")] = None,
-    video_stream: Annotated[int | None, typer.Option(help="Video stream index.")] = None,
-    audio_stream: Annotated[int | None, typer.Option(help="Audio stream index.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    overlay: Annotated[bool, typer.Option(help="Write overlay.mp4.")] = True,
-    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
-    allow_truncated: Annotated[
-        bool, typer.Option("--allow-truncated", help="Use what is there of cut-off files.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace runs with other settings.")] = False,
-    settings: SETTINGS = None,
-) -> int:
-    """Mask what sounds: masks/*.png, segments.json, overlay.mp4 and report.html for every video."""
-    from moca.media import probe
-    from moca.media.collecting import collect_videos
-    from moca.methods import load_method
-    from moca.output.batch import is_single, segment_many
-    from moca.output.config import OutputConfig
-
-    if frozen and adapters is not None:
-        raise InputError("--frozen and --adapters exclude each other; give one of them.")
-    chosen = {"adapters": adapters, "weights": None if weights == "trained" else weights, "clusters": clusters}
-    chosen |= {"sounding": sounding, "level": level, "refine": refine, "proposals": proposals, "rule": rule}
-    chosen |= {"match": match, "unmatched": unmatched, "gate": gate, "mirror": mirror, "silence_dbfs": silence_dbfs}
-    chosen = {name: value for name, value in chosen.items() if value is not None}
-    if frozen:
-        chosen["adapters"] = None
-    chosen |= parsed_settings(settings, "silence_dbfs=-50")
-    config = OutputConfig(
-        steps_per_s=steps_per_s,
-        video_stream=video_stream,
-        audio_stream=audio_stream,
-        overlay=overlay,
-        report=report,
-        allow_truncated=allow_truncated,
-    )
-    single = is_single(inputs)
-    collect_videos(inputs)
-    if single:
-        probe(inputs[0], video_stream=video_stream, audio_stream=audio_stream)  # refuse before loading a model
-    loaded = load_method(method, model, device=device, settings=chosen)
-    notice = loaded.notice
-    if notice:
-        error_console.print(f"note: {notice}", markup=False)
-    with progress_bars() as progress:
-        outcome = segment_many(
-            loaded, inputs, out, config, overwrite=overwrite, on_file=lambda path: _bar(progress, path)
-        )
-    return _tell(outcome, out, single, known=notice)
+def main() -> None:
+    """Entry point: every user error is one line on stderr and exit code 2; Ctrl-C is 130."""
+    warnings.showwarning = _show_warning
+    sys.exit(_run())
 
 
-def _bar(progress: Progress, path: Path):
-    task = progress.add_task(path.name, total=1.0)
+def _run() -> int:
+    """The exit code of the command that was typed."""
+    from moca.adapters.errors import AdapterError
 
-    def update(stage: str, share: float) -> None:
-        progress.update(task, completed=share, description=f"{path.name}: {stage}")
-
-    return update
-
-
-def _tell(outcome, out: Path, single: bool, known: str | None) -> int:
-    for path, summary in outcome.done.items():
-        again = " (finished before, not done again)" if summary.reused else ""
-        out_console.print(f"{path}: {summary.sounding} of {summary.steps} steps have a mask{again}", markup=False)
-        for note in summary.notes:
-            if note != known:
-                error_console.print(f"note: {path}: {note}", markup=False)
-    for path, reason in outcome.failed.items():
-        error_console.print(f"failed: {path}: {reason}", markup=False)
-    if outcome.failed:
-        total = len(outcome.failed) + len(outcome.done)
-        error_console.print(f"error: {len(outcome.failed)} of {total} videos failed; see {out / 'failures.csv'}")
-        return 2
-    where = out / "report.html" if single else out
-    out_console.print(f"written: {where}", markup=False)
-    return 0
-
-
-app.command()(train)
-app.add_typer(weights, name="weights")
-app.command()(evaluate)
-app.command()(compare)
-app.command()(reproduce)
-
-
-@app.command()
-def stage(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to.")],
-    s4: Annotated[str, typer.Option(help="S4 clips: train,val,test.")] = "40,10,20",
-    ms3: Annotated[str, typer.Option(help="MS3 clips: train,val,test.")] = "20,10,20",
-    avss: Annotated[str, typer.Option(help="AVSS clips, with classes: train,val,test.")] = "0,0,0",
-    vggss: Annotated[int, typer.Option(help="VGGSound test clips with VGG-SS's boxes.")] = 0,
-    extras: Annotated[int, typer.Option(help="Clips each of silence, noise and off-screen sound.")] = 0,
-    size: Annotated[int, typer.Option(help="Side of the square frame in pixels.")] = 224,
-    seed: Annotated[int, typer.Option(help="Another seed, another world.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes that draw.")] = 1,
-) -> None:
-    """Write Soundstage, the procedural world with exact masks, in the layouts of AVSBench, AVSS and VGG-SS."""
-    from moca.stage import write_stage
-
-    with progress_bars() as progress:
-        task = progress.add_task("drawing", total=None)
-        write_stage(
-            out,
-            s4=_counts("--s4", s4),
-            ms3=_counts("--ms3", ms3),
-            avss=_counts("--avss", avss),
-            vggss=vggss,
-            extras=extras,
-            seed=seed,
-            size=size,
-            workers=workers,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    out_console.print(f"written: {out}", markup=False)
-
-
-def _counts(name: str, text: str) -> tuple[int, int, int]:
     try:
-        train, val, test = (int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"{name} must be three whole numbers train,val,test, got {text!r}; e.g. 40,10,20.") from None
-    return train, val, test
+        code = app(standalone_mode=False) or 0
+        if code != INTERRUPTED:  # typer ends a command so on Ctrl-C, without a word
+            return code
+    except UsageProblem as error:
+        return _failed(error.format_message())
+    except (InputError, AdapterError) as error:
+        return _failed(str(error))
+    except BrokenPipeError:  # whoever read the output, such as head, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        return _failed(os_trouble(error))
+    except (KeyboardInterrupt, typer.Abort):
+        pass
+    error_console.print("interrupted: what is finished is kept; run the same command to go on")
+    return INTERRUPTED
 
 
-@app.command()
-def doctor() -> int:
-    """What is installed, which weights are here, which device, and what results may be used for."""
-    from moca.cli.doctor import report
+def os_trouble(error: OSError) -> str:
+    """An error of the operating system in one line, with advice where its number says what to do."""
+    reason = error.strerror or str(error) or type(error).__name__
+    advice = ADVICE.get(error.errno)
+    return f"{error.filename or 'a file'}: {reason}" + (f"; {advice}." if advice else ".")
 
-    return 0 if report(out_console) else 1
+
+def _failed(message: str) -> int:
+    error_console.print(f"error: {' '.join(message.split())}", markup=False)
+    return 2
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, UserWarning):
+        error_console.print(f"warning: {' '.join(str(message).split())}", markup=False)

@@ -1,4 +1,4 @@
-"""What is installed, which weights are here, which device, and what results may be used for."""
+"""Say what is installed, which weights are here, which device, and what results may be used for."""
 
 from __future__ import annotations
 
@@ -13,51 +13,60 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import SafetensorError, safe_open
 
+from moca.cli.console import out_console
 from moca.cli.wording import bytes_text, short_licence, size_text
 from moca.core.installed import EXTRAS, packages, version_of
+from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row
 from moca.foundation.manifest import bundled_weights, find_entry, read_manifest, weights_home
-from moca.pipeline.card import HUGE_MASKS, HUGE_OBJECTS
 from moca.version import __version__
 
-MINI_ROLES = {
-    "imagebind": "image and audio towers",
-    "dino": "picture features",
-    "sam": "masks",
-    "objects": "boxes of objects",
-    "grounding": "boxes of words",
-    "tagger": "sound tags",
-}
 MINI_LICENCE = "Apache-2.0"
-PIPELINES = {
-    "mini": tuple(f"mini/{name}" for name in MINI_ROLES),
-    "huge": ("imagebind-huge", HUGE_MASKS, HUGE_OBJECTS, "dino-vits8", "grounding-dino-base", "ast"),
-}
-"""Models of each pipeline; the first alone is enough to segment, the others mine neighbours and propose masks."""
+
+
+def command() -> int:
+    """Say what is installed, which weights are here, which device, and what results may be used for."""
+    return 0 if report(out_console) else 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelState:
-    """One model: its name, role and licence; size: for people; needs: bytes of memory, None where unknown."""
+    """One model, as it is on this machine."""
 
     name: str
+    """Such as "mini/sam" for a bundled one, or "sam-vit-huge"."""
     role: str
+    """What it does, in words."""
     here: bool
+    """Whether all of it is there."""
     size: str
+    """On disk, for people."""
     licence: str
+    """Its name."""
     needs: int | None
+    """Bytes of its weights in memory, in float32; None where that is not known."""
 
 
 def models() -> list[ModelState]:
     """Every model: the bundled ones, then those of the manifest."""
-    return [_bundled(name, role) for name, role in MINI_ROLES.items()] + [_fetched(name) for name in read_manifest()]
+    return [_bundled(role) for role in ROLES] + [_fetched(name) for name in read_manifest()]
 
 
-def _bundled(name: str, role: str) -> ModelState:
-    path = bundled_weights() / "mini" / name / "model.safetensors"
+def model_names(row: Row) -> dict[str, str]:
+    """The models of a row of the catalogue by role, as `models` names them; the first is enough to segment."""
+    entries = {role: row.entry(role) for role in ROLES}
+    return {role: _bundled_name(role) if name == BUNDLED else name for role, name in entries.items()}
+
+
+def _bundled_name(role: str) -> str:
+    return f"{BUNDLED}/{ROLES[role].folder}"
+
+
+def _bundled(role: str) -> ModelState:
+    path = bundled_weights() / BUNDLED / ROLES[role].folder / "model.safetensors"
     here = path.is_file()
     return ModelState(
-        name=f"mini/{name}",
-        role=role,
+        name=_bundled_name(role),
+        role=ROLES[role].title,
         here=here,
         size=bytes_text(path.stat().st_size) if here else "?",
         licence=MINI_LICENCE,
@@ -69,7 +78,7 @@ def _fetched(name: str) -> ModelState:
     entry = find_entry(name)
     return ModelState(
         name=name,
-        role=entry.role,
+        role=entry.title,
         here=entry.is_here,
         size=size_text(entry),
         licence=short_licence(entry),
@@ -103,30 +112,31 @@ def _memory_gib() -> str:
 
 
 def pipeline_lines() -> list[str]:
-    """What each pipeline consists of, lacks and needs, and what its results may be used for."""
+    """What each row of the catalogue consists of, lacks and needs, and what its results may be used for."""
     states = {state.name: state for state in models()}
     lines = []
-    for pipeline, names in PIPELINES.items():
+    for row in CATALOGUE.values():
+        names = list(model_names(row).values())
         parts = [states[name] for name in names]
         absent = [part.name for part in parts if not part.here]
         known = [part.needs for part in parts if part.needs is not None]
         least = "" if len(known) == len(parts) else "at least "
         lines += [
-            f"{pipeline}: {', '.join(names)}",
+            f"{row.name}: {', '.join(names)}",
             f"  not here: {', '.join(absent) or 'nothing'}",
             f"  weights in memory, all models at once: {least}{bytes_text(sum(known))} in float32, half in bfloat16",
-            f"  its results: {strictest_licence(pipeline)}",
+            f"  its results: {strictest_licence(row)}",
         ]
     return lines
 
 
-def strictest_licence(pipeline: str) -> str:
-    """What the results of a pipeline may be used for: the licence that allows least, and whose it is."""
-    if pipeline == "mini":
-        return f"{MINI_LICENCE}; knows only Soundstage's classes"
-    entries = [find_entry(name) for name in PIPELINES[pipeline]]
+def strictest_licence(row: Row) -> str:
+    """What results of a row may be used for: the licence that allows least, whose it is, and the row's note."""
+    names = {row.entry(role) for role in ROLES}
+    entries = [find_entry(name) for name in names if name != BUNDLED]
     strict = [f"{entry.licence} ({entry.name})" for entry in entries if not entry.commercial]
-    return "; ".join(strict) or ", ".join(sorted({entry.licence for entry in entries}))
+    free = {entry.licence for entry in entries} | ({MINI_LICENCE} if BUNDLED in names else set())
+    return "; ".join([*(sorted(strict) or [", ".join(sorted(free))]), *([row.note] if row.note else [])])
 
 
 def report(console: Console) -> bool:

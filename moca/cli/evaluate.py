@@ -1,4 +1,4 @@
-"""`moca evaluate`: options to a table and a report; `moca compare`: two tables to one verdict."""
+"""Score a method on a data set, with intervals and controls."""
 
 from __future__ import annotations
 
@@ -8,89 +8,106 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from moca.cli.options import MATCH, METHOD, PROPOSALS, RULE, SETTINGS, UNMATCHED, parsed_settings
+from moca.cli.console import error_console, out_console, progress_bar
+from moca.cli.options import (
+    ADAPTERS,
+    DEVICE,
+    FROZEN,
+    METHOD,
+    MODEL,
+    SETTINGS,
+    TAGGER,
+    Given,
+    parsed_settings,
+    takes,
+)
 from moca.errors import InputError
+from moca.evaluation.config import BootstrapConfig, GalleryConfig
+from moca.evaluation.datasets import DATASETS
+from moca.methods import Loading, own_settings
+from moca.segmentation.config import ProposalConfig, SegmentConfig
 
 if TYPE_CHECKING:
     from moca.core.method import Method
-    from moca.evaluation import Comparison, EvaluationResult
+    from moca.evaluation import EvaluationResult
     from moca.evaluation.datasets import Data
 
-SAMPLES = 1_000
 
-
-def evaluate(
+@takes(
+    loading=Loading,
+    proposing=ProposalConfig,
+    segmentation=SegmentConfig,
+    bootstrap=BootstrapConfig,
+    gallery=GalleryConfig,
+    defaults=("loading", "bootstrap", "gallery"),
+)
+def command(
     root: Annotated[Path, typer.Argument(help="The data set's folder, or a stage's.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for results.md, .csv, .json and report.html.")],
-    data: Annotated[str, typer.Option(help="s4, ms3, avss or vggss.")] = "s4",
-    subset: Annotated[str | None, typer.Option(hidden=True)] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    loading: Given,
+    proposing: Given,
+    segmentation: Given,
+    bootstrap: Given,
+    gallery: Given,
+    data: Annotated[str, typer.Option("--data", help=f"{', '.join(DATASETS)}.")] = "s4",
+    subset: Annotated[str | None, typer.Option("--subset", hidden=True)] = None,
+    split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     method: METHOD = "moca",
-    model: Annotated[str, typer.Option(help='"mini", "huge", or the folder of a training run.')] = "mini",
-    adapters: Annotated[Path | None, typer.Option(help="Adapters to use instead of the model's own.")] = None,
-    proposals: PROPOSALS = None,
-    rule: RULE = None,
-    match: MATCH = None,
-    unmatched: UNMATCHED = None,
+    model: MODEL = None,
+    adapters: ADAPTERS = None,
+    frozen: FROZEN = False,
     settings: SETTINGS = None,
     controls: Annotated[
-        bool, typer.Option(help="Also muted and with swapped sound; of moca also frozen, and without proposals.")
+        bool,
+        typer.Option(
+            "--controls/--no-controls",
+            help="Also muted and with swapped sound; of moca also frozen, and without proposals.",
+        ),
     ] = True,
     false_positives: Annotated[
         bool, typer.Option("--false-positives", help="Also masked area in a stage's silence, noise and offscreen.")
     ] = False,
-    tagger: Annotated[
-        str | None, typer.Option(help="For avss: what names the sound where the method does not.")
+    tagger: TAGGER = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="i/n: this process's share; all give the same -o.")
     ] = None,
-    shard: Annotated[str | None, typer.Option(help="i/n: this process's share; all give the same -o.")] = None,
-    samples: Annotated[int, typer.Option(help="Bootstrap samples of the intervals; 0 for none.")] = SAMPLES,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
-    report: Annotated[bool, typer.Option(help="Write report.html.")] = True,
-    gallery: Annotated[int, typer.Option(help="Most clips that the report shows.")] = 60,
-    worst_first: Annotated[bool, typer.Option("--worst-first", help="The report shows the worst clips.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DEVICE = "auto",
 ) -> None:
     """Score a method on a data set: its official metrics and better ones, with intervals and controls.
 
     A stopped run goes on where it was. With --shard, whichever process finds all clips scored writes the table.
     """
-    from moca.cli.console import error_console, out_console, progress_bars
-    from moca.evaluation import evaluate as run
-    from moca.evaluation import write_results
+    from moca.evaluation import evaluate, write_results
     from moca.evaluation.datasets import read_data, read_silent
-    from moca.evaluation.protocols.localisation import UNCLIPPED
-    from moca.methods import OWN, load_method
+    from moca.evaluation.variants import adjusted, variants_of
+    from moca.methods import load_method
 
-    if gallery < 0:
-        raise InputError(f"--gallery must be at least 0, got {gallery}; 0 leaves the clips out.")
-    share = _share(shard)
-    asked = {"adapters": adapters, "proposals": proposals, "rule": rule, "match": match, "unmatched": unmatched}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    asked |= parsed_settings(settings, "silence_dbfs=-50")
-    data = subset or data
-    if data == "vggss" and method == OWN:
-        asked = {**UNCLIPPED, **asked}
-    found = read_data(data, root, split=split, tagger=tagger or ("ast" if model == "huge" else "mini"), device=device)
+    shown, sampling, share = GalleryConfig(**gallery), BootstrapConfig(**bootstrap), _share(shard)
+    chosen = own_settings(loading, proposing, segmentation, adapters=adapters, frozen=frozen)
+    chosen |= parsed_settings(settings, "silence_dbfs=-50")
+    data, model = subset or data, model or "mini"
+    clips = read_data(data, root, split=split, model=model, tagger=tagger, device=device)
+    needed = {name: value for name, value in clips.settings.items() if name not in chosen}
     silent = read_silent(root) if false_positives else {}
-    loaded = load_method(method, model, device=device, settings=asked)
-    notes = [note for note in (loaded.notice, *found.notes) if note]
+    loaded = load_method(method, model, device=device, settings=chosen)
+    notes = [note for note in (loaded.notice, *clips.notes) if note]
     for note in notes:
         error_console.print(f"note: {note}", markup=False)
-    with progress_bars() as progress:
-        task = progress.add_task(f"{data} {split}", total=None)
-        result = run(
+    with progress_bar() as progress:
+        result = evaluate(
             loaded,
-            found.clips,
-            protocol=found.protocol,
+            clips.clips,
+            protocol=clips.protocol,
             controls=("muted", "swapped") if controls else (),
-            variants=_variants(loaded, model) if controls else {},
+            variants=variants_of(loaded) if controls else {},
             extras=silent,
             cache=out / "clips",
             shard=share,
-            samples=samples,
-            seed=seed,
-            data=found.about,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            samples=sampling.samples,
+            seed=sampling.seed,
+            data=clips.about,
+            settings=needed,
+            progress=progress,
         )
     if result is None:
         out_console.print(f"shard {shard} is done; the table is written when the others are, too", markup=False)
@@ -99,28 +116,9 @@ def evaluate(
     _, table, _ = write_results(out, {label: result})
     out_console.print(table.read_text(encoding="utf-8"), markup=False)
     out_console.print(f"written: {table}", markup=False)
-    if report:
-        _report(out, label, result, loaded, found, gallery, worst_first, notes)
+    if shown.report:
+        _report(out, label, result, adjusted(loaded, needed), clips, shown, notes)
         out_console.print(f"written: {out / 'report.html'}", markup=False)
-
-
-def compare(
-    a: Annotated[Path, typer.Argument(help="results.json of A, or its folder.")],
-    b: Annotated[Path, typer.Argument(help="results.json of B, or its folder.")],
-    metric: Annotated[str | None, typer.Option(help="A metric that single clips have.")] = None,
-    of_a: Annotated[str | None, typer.Option(help="Which result of A, or which control, where it has several.")] = None,
-    of_b: Annotated[str | None, typer.Option(help="Which result of B, or which control, where it has several.")] = None,
-    samples: Annotated[int, typer.Option(help="Bootstrap samples of the interval; 0 for none.")] = SAMPLES,
-    seed: Annotated[int, typer.Option(help="Seed of bootstrap and permutations.")] = 0,
-) -> None:
-    """Compare two evaluations of the same clips: difference with interval, p, and clips won and lost."""
-    from moca.cli.console import out_console
-    from moca.evaluation import compare as run
-
-    (name_a, result_a), (name_b, result_b) = _picked(a, of_a, "--of-a"), _picked(b, of_b, "--of-b")
-    found: Comparison = run(result_a, result_b, metric=metric, samples=samples, seed=seed)
-    for line in found.lines(name_a, name_b):
-        out_console.print(line, markup=False)
 
 
 def _share(text: str | None) -> tuple[int, int] | None:
@@ -134,55 +132,24 @@ def _share(text: str | None) -> tuple[int, int] | None:
     return int(parts[0]), int(parts[1])
 
 
-def _variants(method: Method, model: str) -> dict[str, Method]:
-    """Parts of MoCA taken away; another method has none that are known."""
-    from moca.evaluation.variants import variants_of
-    from moca.segmenter import Segmenter
-
-    return variants_of(method, model) if isinstance(method, Segmenter) else {}
-
-
 def _report(
     out: Path,
     label: str,
     result: EvaluationResult,
     method: Method,
     data: Data,
-    gallery: int,
-    worst_first: bool,
+    shown: GalleryConfig,
     notes: Sequence[str],
 ) -> None:
-    from moca.cli.console import progress_bars
+    """Draw the clips to show, and write report.html."""
     from moca.reports.clips import chosen_clips, clip_pictures
     from moca.reports.evaluation import write_evaluation_report
 
-    with progress_bars() as progress:
-        task = progress.add_task("report", total=None)
+    chosen = chosen_clips(result, shown.gallery, worst_first=shown.worst_first)
+    with progress_bar() as progress:
         pictures = clip_pictures(
-            method,
-            data.clips,
-            chosen_clips(result, gallery, worst_first=worst_first),
-            protocol=data.protocol,
-            cache=out / "clips",
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            method, data.clips, chosen, protocol=data.protocol, cache=out / "clips", progress=progress
         )
-    write_evaluation_report(out / "report.html", label, result, pictures=pictures, worst_first=worst_first, notes=notes)
-
-
-def _picked(path: Path, wanted: str | None, option: str) -> tuple[str, EvaluationResult]:
-    """A result of a file by its label, or one of its controls by its name, with what it is called."""
-    from moca.evaluation import read_results
-
-    results = read_results(path)
-    found = {}
-    for label, result in results.items():
-        found[label] = (label, result)
-        for control, measured in result.controls.items():
-            name = f"{label}, {control}"
-            found[control if len(results) == 1 else name] = (name, measured)
-    if wanted is None and len(results) == 1:
-        return next(iter(found.values()))
-    if wanted not in found:
-        got = "none" if wanted is None else repr(wanted)
-        raise InputError(f"{option} must name one of {', '.join(found)} in {path}, got {got}; choose one of them.")
-    return found[wanted]
+    write_evaluation_report(
+        out / "report.html", label, result, pictures=pictures, worst_first=shown.worst_first, notes=notes
+    )

@@ -27,8 +27,13 @@ def check_frames(frames: np.ndarray | Sequence[np.ndarray]) -> None:
             )
 
 
-def resized(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A frame (H, W, 3) uint8 stretched to (height, width, 3), bicubic; as it is where it already fits."""
+def resized(
+    frame: np.ndarray, width: int, height: int, *, by: Image.Resampling = Image.Resampling.BICUBIC
+) -> np.ndarray:
+    """A frame (H, W, 3) uint8 stretched to (height, width, 3); as it is where it already fits.
+
+    by: Pillow's filter.
+    """
     if frame.shape[:2] == (height, width):
         return frame
-    return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(frame).resize((width, height), by))

@@ -6,7 +6,7 @@ import importlib.metadata
 
 CORE = (
     *("torch", "numpy", "scipy", "av", "faiss-cpu", "scikit-learn", "opencv-python-headless", "pillow"),
-    *("transformers", "accelerate", "safetensors", "huggingface_hub", "pooch", "rich", "tensorboard", "typer"),
+    *("transformers", "accelerate", "safetensors", "huggingface_hub", "platformdirs", "rich", "tensorboard", "typer"),
 )
 EXTRAS = {
     "notebooks": "nbclient",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from moca.core.step import Step
 from moca.data.audio import SAMPLE_RATE_HZ
 from moca.data.avsbench import FRAMES, AVSClip
 from moca.errors import InputError
-from moca.media import CutOffWarning, probe, read_steps
+from moca.media import probe, read_steps
 
 FULL_SCALE = 32767
 """The int16 that stands for 1.0; sound is kept in -32767..32767."""
@@ -105,23 +104,18 @@ class Source(ABC):
         is filled up with zeros. Raises InputError for a file that cannot be used, also one that is cut off.
         """
         most = reading.steps_per_video
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", CutOffWarning)
-            try:
-                kept, count = self._kept(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
-                wanted = evenly_spread(count, most)
-                if not wanted <= kept.keys():  # the headers promised another length
-                    kept, _ = self._kept(reading, wanted)
-            except CutOffWarning as warning:
-                raise InputError(f"{str(warning).removesuffix('.')}: mend or replace it.") from None
-        steps = [kept[index] for index in sorted(wanted)]
+        rows, count = self._wanted(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
+        wanted = evenly_spread(count, most)
+        if not wanted <= rows.keys():  # the headers promised another length
+            rows, _ = self._wanted(reading, wanted)
+        steps = [rows[index] for index in sorted(wanted)]
         return Rows(
             frames=np.stack([frame for frame, _, _ in steps]),
             waves=np.stack([wave for _, wave, _ in steps]),
             times_s=np.array([time_s for _, _, time_s in steps], np.float64),
         )
 
-    def _kept(self, reading: ReadingConfig, wanted: set[int]) -> tuple[dict[int, tuple], int]:
+    def _wanted(self, reading: ReadingConfig, wanted: set[int]) -> tuple[dict[int, tuple], int]:
         """(frame, wave, time in s) of the wanted steps by index, and how many steps there are in all."""
         rows, count = {}, 0
         for step in self.steps(reading):
@@ -149,7 +143,8 @@ class VideoSource(Source):
         return (self.path,)
 
     def steps(self, reading: ReadingConfig) -> Iterator[Step]:
-        return read_steps(self.path, steps_per_s=1 / reading.step_s, sample_rate_hz=reading.sample_rate_hz)
+        rates = {"steps_per_s": 1 / reading.step_s, "sample_rate_hz": reading.sample_rate_hz}
+        return read_steps(self.path, **rates, on_cut_off=_refuse_cut_off)
 
     def expected_steps(self, reading: ReadingConfig) -> int:
         return max(1, int((probe(self.path).duration_s or 0.0) / reading.step_s + 0.5))
@@ -206,3 +201,7 @@ def to_int16(audio: np.ndarray | None, samples: int) -> np.ndarray:
         heard = np.clip(np.nan_to_num(audio[:samples]), -1, 1)
         wave[: len(heard)] = np.round(heard * FULL_SCALE)
     return wave
+
+
+def _refuse_cut_off(sentence: str) -> None:
+    raise InputError(f"{sentence.removesuffix('.')}: mend or replace it.")

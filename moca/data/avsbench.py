@@ -54,17 +54,17 @@ SUBSETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class AVSClip:
-    """One clip of five one-second steps.
-
-    category: S4's class of the sounding object; "" in MS3, which has none. masks: one per frame, None where a
-    frame has no annotation (S4's training clips are annotated on their first frame only).
-    """
+    """One clip of five one-second steps."""
 
     name: str
     category: str
+    """S4's class of the sounding object; "" in MS3, which has none."""
     frames: tuple[Path, ...]
+    """One picture a second."""
     masks: tuple[Path | None, ...]
+    """One per frame; None where there is no annotation: S4's training clips have one of their first frame only."""
     audio: Path
+    """The WAV file of the whole clip."""
 
     def steps(self) -> Iterator[Step]:
         """The clip as every method sees it: one frame and one second of sound at a time."""
@@ -106,7 +106,7 @@ def read_avsbench(root: str | Path, subset: str = "s4", split: str = "test") -> 
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}; results are reported on test.")
     layout = SUBSETS[subset]
     folder = _find_folder(Path(root), subset, layout)
-    rows = [(name, category) for name, category, found in _read_rows(folder / layout.csv, layout) if found == split]
+    rows = [(name, category) for name, category, part in _read_rows(folder / layout.csv, layout) if part == split]
     if not rows:
         raise InputError(
             f"split {split} must have at least 1 clip, {folder / layout.csv} lists 0; check its split column."
@@ -140,12 +140,12 @@ def _read_rows(path: Path, layout: _Subset) -> Iterator[tuple[str, str, str]]:
 
 
 def _s4_clip(data: Path, split: str, name: str, category: str) -> AVSClip:
-    place = Path(split, category, name)
-    masks = [data / "gt_masks" / place / f"{name}_{number}.png" for number in range(1, FRAMES + 1)]
+    inside = Path(split, category, name)
+    masks = [data / "gt_masks" / inside / f"{name}_{number}.png" for number in range(1, FRAMES + 1)]
     return AVSClip(
         name=name,
         category=category,
-        frames=tuple(data / "visual_frames" / place / f"{name}_{n}.png" for n in range(1, FRAMES + 1)),
+        frames=tuple(data / "visual_frames" / inside / f"{name}_{n}.png" for n in range(1, FRAMES + 1)),
         masks=tuple(mask if number == 0 or split != "train" else None for number, mask in enumerate(masks)),
         audio=data / "audio_wav" / split / category / f"{name}.wav",
     )

@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from moca.core.step import Step
+from moca.data.names_on_disk import AVSS_CLASS_FILE, AVSS_FOLDER, AVSS_PARTS, AVSS_TABLE
 from moca.data.palette import class_colours
-from moca.data.places import AVSS_CLASS_FILE, AVSS_FOLDER, AVSS_PARTS, AVSS_TABLE
 from moca.data.reading import check_files, digest_of_files, open_picture, read_columns, second_steps
 from moca.errors import InputError
 
@@ -30,9 +30,10 @@ COLUMNS = (("uid", 1), ("a_obj", 4), ("split", 5), ("label", 6))
 
 @dataclass(frozen=True, kw_only=True)
 class AVSSClasses:
-    """names: of the classes, by their number in the masks; 0 is the background."""
+    """The classes of the masks."""
 
     names: tuple[str, ...]
+    """By their number in the masks; 0 is the background."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -50,22 +51,24 @@ class AVSSClasses:
 
 @dataclass(frozen=True, kw_only=True)
 class AVSSClip:
-    """One clip of one-second steps.
-
-    name: its uid. category: the classes that sound in it, joined by "_" as the csv has them. part: v1s, v1m or v2.
-    labels: one file per frame, None where a frame has no annotation (training clips of v1s are annotated on their
-    first frame only). classes: number of classes, background included. size: side of the square that frames and
-    labels are resized to, None for their own size.
-    """
+    """One clip of one-second steps."""
 
     name: str
+    """Its uid."""
     category: str
+    """The classes that sound in it, joined by "_" as the csv has them."""
     part: str
+    """v1s, v1m or v2."""
     frames: tuple[Path, ...]
+    """One picture a second."""
     labels: tuple[Path | None, ...]
+    """One per frame; None where there is no annotation: training clips of v1s have one of their first frame only."""
     audio: Path
+    """The WAV file of the whole clip."""
     classes: int
+    """Number of classes, background included."""
     size: int | None = SIZE
+    """Side in pixels of the square that frames and labels are resized to; None for their own size."""
 
     def steps(self) -> Iterator[Step]:
         """The clip as every method sees it: one frame and one second of sound at a time."""
@@ -145,32 +148,32 @@ def _find_folder(root: Path) -> Path:
 def _read_classes(path: Path) -> AVSSClasses:
     """Names by their number; nothing is assumed of their order."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        numbered = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"AVSS needs {path}, which does not exist; unpack the data set again.") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} must be a JSON file, it cannot be read ({error}); copy it again.") from None
-    numbers = list(found.values()) if isinstance(found, dict) else []
+    numbers = list(numbered.values()) if isinstance(numbered, dict) else []
     whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
     if not numbers or not whole or sorted(numbers) != list(range(len(numbers))):
         raise InputError(
             f"{path} must give each class its own number, from 0 (background) without a gap, and does not; "
             "copy it again."
         )
-    return AVSSClasses(names=tuple(sorted(found, key=found.__getitem__)))
+    return AVSSClasses(names=tuple(sorted(numbered, key=numbered.__getitem__)))
 
 
-def _clip(place: Path, split: str, part: str, category: str, classes: int, size: int | None) -> AVSSClip:
+def _clip(folder: Path, split: str, part: str, category: str, classes: int, size: int | None) -> AVSSClip:
     numbers = range(AVSS_PARTS[part])
     annotated = 1 if split == "train" and part == "v1s" else len(numbers)
-    labels = [place / "labels_semantic" / f"{number}.png" if number < annotated else None for number in numbers]
+    labels = [folder / "labels_semantic" / f"{number}.png" if number < annotated else None for number in numbers]
     return AVSSClip(
-        name=place.name,
+        name=folder.name,
         category=category,
         part=part,
-        frames=tuple(place / "frames" / f"{number}.jpg" for number in numbers),
+        frames=tuple(folder / "frames" / f"{number}.jpg" for number in numbers),
         labels=tuple(labels),
-        audio=place / "audio.wav",
+        audio=folder / "audio.wav",
         classes=classes,
         size=size,
     )

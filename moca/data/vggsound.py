@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from moca.data.folders import files_by_name
+from moca.data.reading import files_by_name
 from moca.errors import InputError
 
 COLUMNS = ("id", "start", "label", "split")
@@ -19,12 +19,15 @@ COLUMNS = ("id", "start", "label", "split")
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSoundClip:
-    """One clip that is there. label: what annotators heard; read for evaluation, never used in training."""
+    """One clip that is there."""
 
     youtube_id: str
     start_s: int
+    """Where in the video on YouTube it starts."""
     label: str
+    """What annotators heard; read for evaluation, never used in training."""
     path: Path
+    """The video file."""
 
     @property
     def name(self) -> str:
@@ -34,10 +37,12 @@ class VGGSoundClip:
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSound:
-    """One split: the clips that are there, in the order of the csv, and the names of those that are not."""
+    """The clips of one split."""
 
     clips: tuple[VGGSoundClip, ...]
+    """Those that are there, in the order of the csv."""
     missing: tuple[str, ...]
+    """Names of those that are not."""
 
 
 def clip_name(youtube_id: str, start_s: int) -> str:
@@ -68,19 +73,19 @@ def read_vggsound(table: str | Path, clips: str | Path, split: str = "train") ->
         splits = ", ".join(sorted({part for *_, part in rows})) or "none"
         raise InputError(f"{table} must list clips of the split {split!r}, its splits are: {splits}; choose one.")
     there = files_by_name(clips)
-    found, missing = [], []
+    present, missing = [], []
     for name, (key, start, label) in listed.items():
         path = there.get(f"{name}.mp4")
         if path is None:
             missing.append(name)
         else:
-            found.append(VGGSoundClip(youtube_id=key, start_s=start, label=label, path=path))
-    if not found:
+            present.append(VGGSoundClip(youtube_id=key, start_s=start, label=label, path=path))
+    if not present:
         raise InputError(
             f"{clips} must hold at least one of the {len(listed)} {split} clips that {table.name} lists, has none "
             f"(looked for {missing[0]}.mp4 and the like); name the right folder with --clips."
         )
-    return VGGSound(clips=tuple(found), missing=tuple(missing))
+    return VGGSound(clips=tuple(present), missing=tuple(missing))
 
 
 def _read_rows(table: Path) -> Iterator[tuple[str, int, str, str]]:

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 
 from moca.core.step import Step
-from moca.data.folders import files_by_name
-from moca.data.places import VGGSS_ANNOTATED_AT_S, VGGSS_BOX_FILE, VGGSS_CLIP_FOLDER, VGGSS_FOLDER
-from moca.data.reading import digest_of_files
+from moca.data.names_on_disk import VGGSS_ANNOTATED_AT_S, VGGSS_BOX_FILE, VGGSS_CLIP_FOLDER, VGGSS_FOLDER
+from moca.data.reading import digest_of_files, files_by_name
 from moca.errors import InputError
 from moca.media.moment import read_moment
 from moca.media.video import probe
@@ -29,18 +28,19 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSSClip:
-    """One clip that is there.
-
-    name: `<id>_<start, six digits>`. category: its class. boxes: x0, y0, x1, y1 of what sounds, as parts of the
-    frame's width and height; kept as they are in the file, 18 official ones are degenerate and cover nothing.
-    audio_s: seconds of sound around the annotated frame that a method hears.
-    """
+    """One clip that is there."""
 
     name: str
+    """`<id>_<start, six digits>`."""
     category: str
+    """Its class."""
     boxes: tuple[Box, ...]
+    """x0, y0, x1, y1 of what sounds, as parts of the frame's width and height, as they are in the file: 18 official
+    ones are degenerate and cover nothing."""
     path: Path
+    """The video file."""
     audio_s: float = 1.0
+    """Seconds of sound around the annotated frame that a method hears."""
 
     def steps(self) -> Iterator[Step]:
         """One step: the annotated frame and the sound around it; of a clip that ends before, its last frame."""
@@ -58,10 +58,12 @@ class VGGSSClip:
 
 @dataclass(frozen=True, kw_only=True)
 class VGGSS:
-    """The clips that are there, in the order of the JSON file, and the names of those that are not."""
+    """The annotated clips."""
 
     clips: tuple[VGGSSClip, ...]
+    """Those that are there, in the order of the JSON file."""
     missing: tuple[str, ...]
+    """Names of those that are not."""
 
 
 def read_vggss(boxes: str | Path, clips: str | Path, *, audio_s: float = 1.0) -> VGGSS:
@@ -77,8 +79,8 @@ def read_vggss(boxes: str | Path, clips: str | Path, *, audio_s: float = 1.0) ->
     if not clips.is_dir():
         raise InputError(f"the folder of VGG-SS's clips must exist, {clips} does not; give the folder of the mp4s.")
     listed: dict[str, tuple[str, tuple[Box, ...]]] = {}
-    for name, category, found in _read_records(boxes):
-        listed.setdefault(name, (category, found))
+    for name, category, own in _read_records(boxes):
+        listed.setdefault(name, (category, own))
     there = files_by_name(clips)
     names = [name for name in listed if f"{name}.mp4" in there]
     missing = tuple(name for name in listed if f"{name}.mp4" not in there)
@@ -88,11 +90,11 @@ def read_vggss(boxes: str | Path, clips: str | Path, *, audio_s: float = 1.0) ->
             f"{clips} must hold at least one of the {len(listed)} clips that {boxes.name} lists, has none{looked}; "
             "give the right folder."
         )
-    kept = []
+    present = []
     for name in names:
-        category, found = listed[name]
-        kept.append(VGGSSClip(name=name, category=category, boxes=found, path=there[f"{name}.mp4"], audio_s=audio_s))
-    return VGGSS(clips=tuple(kept), missing=missing)
+        category, own = listed[name]
+        present.append(VGGSSClip(name=name, category=category, boxes=own, path=there[f"{name}.mp4"], audio_s=audio_s))
+    return VGGSS(clips=tuple(present), missing=missing)
 
 
 def vggss_paths(root: str | Path) -> tuple[Path, Path]:
@@ -119,10 +121,10 @@ def _read_records(path: Path) -> Iterator[tuple[str, str, tuple[Box, ...]]]:
         )
     for number, record in enumerate(records):
         try:
-            name, category, found = record["file"], record["class"], record["bbox"]
+            name, category, boxes = record["file"], record["class"], record["bbox"]
             if not _is_name(name) or not isinstance(category, str):
                 raise ValueError
-            yield name, category, tuple(_box(box) for box in found)
+            yield name, category, tuple(_box(box) for box in boxes)
         except (KeyError, TypeError, ValueError):
             raise InputError(
                 f"{path} must have file (a name), class and bbox (a list of x0, y0, x1, y1) in every entry, "

@@ -1,37 +1,37 @@
 """A method on a data set, with its controls: run, score, resume, write the table, and say how sure it is."""
 
-from moca.evaluation.comparing import Comparison, compare
-from moca.evaluation.controls import CONTROLS, Clip, ControlClip, muted, swap_all, swapped
-from moca.evaluation.protocols.known import restored
-from moca.evaluation.protocols.localisation import Localisation
-from moca.evaluation.protocols.protocol import Column, EvaluationProtocol
-from moca.evaluation.protocols.segmentation import Segmentation
-from moca.evaluation.protocols.semantic import Semantic
-from moca.evaluation.result import ClipScore, EvaluationResult
-from moca.evaluation.running import evaluate
-from moca.evaluation.statistics import intervals
-from moca.evaluation.writing import FORMAT, read_results, write_results
+from importlib import import_module
 
-__all__ = [
-    "CONTROLS",
-    "FORMAT",
-    "Clip",
-    "ClipScore",
-    "Column",
-    "Comparison",
-    "ControlClip",
-    "EvaluationProtocol",
-    "EvaluationResult",
-    "Localisation",
-    "Segmentation",
-    "Semantic",
-    "compare",
-    "evaluate",
-    "intervals",
-    "muted",
-    "read_results",
-    "restored",
-    "swap_all",
-    "swapped",
-    "write_results",
-]
+_HOME = {
+    "CONTROLS": "controls",
+    "FORMAT": "writing",
+    "Clip": "controls",
+    "ClipScore": "result",
+    "Column": "protocols.protocol",
+    "Comparison": "comparing",
+    "ControlClip": "controls",
+    "EvaluationProtocol": "protocols.protocol",
+    "EvaluationResult": "result",
+    "Localisation": "protocols.localisation",
+    "Segmentation": "protocols.segmentation",
+    "Semantic": "protocols.semantic",
+    "compare": "comparing",
+    "evaluate": "running",
+    "intervals": "statistics",
+    "muted": "controls",
+    "read_results": "writing",
+    "restored": "protocols.known",
+    "swap_all": "controls",
+    "swapped": "controls",
+    "write_results": "writing",
+}
+"""The module of each public name."""
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    """Load a name's module, and torch with most of them, only when asked for: help texts list data sets at once."""
+    if name in _HOME:
+        return getattr(import_module(f"moca.evaluation.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'moca.evaluation' has no attribute {name!r}")

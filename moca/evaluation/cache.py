@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from moca.core.files import write_text_whole
+from moca.core.files import write_json_whole
 from moca.core.method import Method
 from moca.errors import InputError
 from moca.evaluation.controls import Clip
@@ -19,10 +19,12 @@ CACHE_FORMAT = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """One clip as it was measured: its sums, and a digest of its ground truth."""
+    """One clip as it was measured."""
 
     sums: Sums
+    """From which the metrics of any set with this clip are computed."""
     truth: str
+    """Digest of its ground truth."""
 
 
 class ClipCache:
@@ -62,8 +64,9 @@ class ClipCache:
             return None
 
     def keep(self, clip: Clip, scored: Scored) -> None:
+        """Write the clip's entry."""
         entry = {"clip": clip.name, "truth": scored.truth, "sums": scored.sums}
-        write_text_whole(self.path(clip), json.dumps(entry, allow_nan=False))
+        write_json_whole(self.path(clip), entry, indent=None)
 
 
 def digest(text: str) -> str:

@@ -13,14 +13,17 @@ from moca.evaluation.tables import column_of
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Paired):
-    """a against b in one metric, clip by clip; see `Paired`. left_out: clips for which the metric does not exist."""
+    """a against b in one metric, clip by clip; see `Paired`."""
 
     metric: str
+    """Its name."""
     title: str
+    """Its name as tables show it."""
     left_out: int
+    """Clips for which it does not exist."""
 
     def lines(self, a: str = "A", b: str = "B") -> list[str]:
-        """What was found, in words."""
+        """The comparison in words; a, b: what the two are called."""
         ends = f", 95 % interval [{self.interval[0]:+.4f}, {self.interval[1]:+.4f}]" if self.interval else ""
         way = "all sign patterns" if self.exact else "random sign patterns"
         counted = f"{self.clips} clips" if self.clips != 1 else "1 clip"
@@ -63,27 +66,27 @@ def compare(
     if not known:
         raise InputError(f"{metric} exists in none of the {len(pairs)} clips; compare another metric.")
     column = column_of(a, metric)
-    found = paired(
+    differences = paired(
         *zip(*known, strict=True),
         lower_is_better=column.better == "lower",
         samples=samples,
         permutations=permutations,
         seed=seed,
     )
-    return Comparison(**vars(found), metric=metric, title=column.title, left_out=len(pairs) - len(known))
+    return Comparison(**vars(differences), metric=metric, title=column.title, left_out=len(pairs) - len(known))
 
 
 def _metric_by_clip(result: EvaluationResult, metric: str) -> dict[tuple[str, str, str], float]:
     offered = [name for name in result.clips[0].metrics if column_of(result, name).better]
     if metric not in offered:
         raise InputError(f"metric must be one of {', '.join(offered)}, got {metric!r}; choose one that clips have.")
-    found = {_key(clip): clip.metrics[metric] for clip in result.clips}
-    if len(found) < len(result.clips):
+    values = {_key(clip): clip.metrics[metric] for clip in result.clips}
+    if len(values) < len(result.clips):
         raise InputError(
-            f"clips must have distinct names to be paired, {len(result.clips) - len(found)} of {result.method}'s "
+            f"clips must have distinct names to be paired, {len(result.clips) - len(values)} of {result.method}'s "
             "are there twice; evaluate each once."
         )
-    return found
+    return values
 
 
 def _key(clip: ClipScore) -> tuple[str, str, str]:

@@ -36,6 +36,7 @@ class ControlClip:
     """A clip with its own pictures and masks and somebody else's sound; see `muted` and `swapped`."""
 
     clip: Clip
+    """Whose pictures and ground truth these are."""
     donor: Clip | None
     """Whose sound is heard; None for digital silence."""
 
@@ -88,12 +89,12 @@ def swap_all(clips: Sequence[Clip]) -> list[ControlClip]:
     """
     if len(clips) < 2:
         raise InputError(f"the swapped control needs at least 2 clips, got {len(clips)}; evaluate more clips.")
-    order = sorted(range(len(clips)), key=lambda position: clips[position].category)
+    order = sorted(range(len(clips)), key=lambda index: clips[index].category)
     categories = [clip.category for clip in clips]
     largest = max(categories.count(category) for category in set(categories))
     shift = largest if largest < len(clips) else 1
-    partner = {place: order[(rank + shift) % len(order)] for rank, place in enumerate(order)}
-    return [swapped(clip, clips[partner[place]]) for place, clip in enumerate(clips)]
+    donors = {index: order[(rank + shift) % len(order)] for rank, index in enumerate(order)}
+    return [swapped(clip, clips[donors[index]]) for index, clip in enumerate(clips)]
 
 
 CONTROLS: dict[str, Callable[[Sequence[Clip]], list[ControlClip]]] = {

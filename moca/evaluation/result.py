@@ -13,42 +13,47 @@ from moca.evaluation.protocols.protocol import EvaluationProtocol, Sums
 
 @dataclass(frozen=True, kw_only=True)
 class ClipScore:
-    """One clip: its own metrics, and the sums from which those of any set with it are computed.
-
-    truth: digest of its ground truth, by which clips of equal names are told apart.
-    """
+    """One clip as it was measured."""
 
     name: str
     category: str
+    """Its class, "" where the data set has none."""
     truth: str
+    """Digest of its ground truth, by which clips of equal names are told apart."""
     metrics: dict[str, float]
+    """Those of the clip alone."""
     sums: Sums
+    """From which the metrics of any set with this clip are computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """One method on one set of clips.
-
-    settings: the method's own, {} if it has none. licence: what its results may be used for, None if it does not
-    say. protocol: see `EvaluationProtocol.settings`. metrics: those of the protocol. intervals: metric -> (low, high),
-    95 % bootstrap over clips. controls: the same clips under each control that was run. false_positives: by name,
-    other clips, in which nothing that is seen sounds. data: what the clips are, how many, and their fingerprint.
-    bootstrap: samples and seed. version, packages: what computed it. The last four are empty in controls.
-    """
+    """One method on one set of clips."""
 
     method: str
     settings: dict[str, Any]
+    """The method's own, {} if it has none."""
     licence: str | None
+    """What the results may be used for, None if the method does not say."""
     protocol: dict[str, Any]
+    """See `EvaluationProtocol.settings`."""
     metrics: dict[str, float]
+    """Those of the protocol, over all clips."""
     intervals: dict[str, tuple[float, float]]
+    """By metric its 95 % bootstrap interval over clips: low, high."""
     clips: tuple[ClipScore, ...]
     controls: dict[str, EvaluationResult] = field(default_factory=dict)
+    """The same clips under each control that was run; {} in a control itself, as everything below."""
     false_positives: dict[str, EvaluationResult] = field(default_factory=dict)
+    """By name, other clips, in which nothing that is seen sounds, measured by "segmentation"."""
     data: dict[str, Any] = field(default_factory=dict)
+    """What the clips are, how many, and their fingerprint."""
     bootstrap: dict[str, int] = field(default_factory=dict)
+    """Its samples and seed."""
     version: str = ""
+    """Of this package, which computed it."""
     packages: dict[str, str | None] = field(default_factory=dict)
+    """Versions of the packages that it was computed with."""
 
     @property
     def measured_by(self) -> EvaluationProtocol:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 
 from moca.core.installed import packages
 from moca.core.method import Method
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.evaluation.cache import ClipCache, Scored, digest
 from moca.evaluation.controls import CONTROLS, Clip
@@ -21,6 +22,7 @@ from moca.evaluation.protocols.protocol import EvaluationProtocol, annotated
 from moca.evaluation.protocols.segmentation import Segmentation
 from moca.evaluation.result import ClipScore, EvaluationResult
 from moca.evaluation.statistics import SAMPLES, check_samples, intervals
+from moca.evaluation.variants import adjusted
 from moca.metrics.accumulators import BATCH_VIDEOS
 from moca.version import __version__
 
@@ -33,22 +35,24 @@ def evaluate(
     controls: Iterable[str] = (),
     variants: Mapping[str, Method] | None = None,
     extras: Mapping[str, Iterable[Clip]] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
     cache: str | Path | None = None,
     batch_videos: int | tuple[int, ...] = BATCH_VIDEOS,
     shard: tuple[int, int] | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
     data: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> EvaluationResult | None:
     """Run a method on every clip and score it.
 
     protocol: what is measured, or "segmentation" (in batches of batch_videos) or "localisation". controls: names
     among CONTROLS; the same method hears other sound. variants: methods that are controls themselves, such as
     {"frozen": ..., "image only": ...}, run on the unchanged clips. extras: by name, clips in which nothing that is
-    seen sounds; the method's masks there are false, and are measured by "segmentation". progress(done, total) is
-    called after every clip. samples, seed: of the bootstrap intervals over clips, 0 for none. data: what the clips
-    are (JSON values), kept with the result.
+    seen sounds; the method's masks there are false, and are measured by "segmentation". progress: told after every
+    clip of every run. samples, seed: of the bootstrap intervals over clips, 0 for none. data: what the clips
+    are (JSON values), kept with the result. settings: fields of `SegmentConfig` that the protocol needs; MoCA has them
+    in the runs of that protocol, controls included, and the extras are measured with the method as it is.
 
     cache: a folder that keeps one small file per finished clip, so that a stopped run continues; entries belong to
     the method's name and `settings` (a JSON-able dict the method must then have), the protocol, this version and the
@@ -56,17 +60,22 @@ def evaluate(
     others are in the cache, too. Wrong arguments are refused before any clip is run.
     """
     clips, controls, variants = list(clips), tuple(controls), dict(variants or {})
-    extras = {name: list(found) for name, found in (extras or {}).items()}
+    extras = {name: list(others) for name, others in (extras or {}).items()}
     _check(clips, controls, variants, extras)
     check_samples(samples)
     _check_shard(shard, cache)
     measure = _protocol(protocol, batch_videos)
     false = Segmentation(batch_videos)
-    plan = [("", method, clips, measure)]
-    plan += [(name, method, CONTROLS[name](clips), measure) for name in controls]
-    plan += [(name, variant, clips, measure) for name, variant in variants.items()]
-    plan += [(name, method, found, false) for name, found in extras.items()]
-    runs = [_Run(name=name, method=who, clips=heard, protocol=how, cache=cache) for name, who, heard, how in plan]
+    fitted = adjusted(method, settings or {})
+    # Every run: its name, the method, what it is shown, and how that is measured.
+    plan = [("", fitted, clips, measure)]
+    plan += [(name, fitted, CONTROLS[name](clips), measure) for name in controls]
+    plan += [(name, adjusted(variant, settings or {}), clips, measure) for name, variant in variants.items()]
+    plan += [(name, method, others, false) for name, others in extras.items()]
+    runs = [
+        _Run(name=name, method=runner, clips=shown, protocol=protocol, cache=cache)
+        for name, runner, shown, protocol in plan
+    ]
     _work(runs, shard, progress)
     if not all(run.complete() for run in runs):
         return None
@@ -96,44 +105,44 @@ class _Run:
         self.store = ClipCache(Path(self.cache), self.method, self.protocol) if self.cache is not None else None
         self.scored: dict[int, Scored] = {}
 
-    def score(self, place: int) -> None:
-        """Score the clip at a place, or read its stored scores; fresh ones are stored."""
-        clip = self.clips[place]
-        self.scored[place] = self.find(clip) or self._fresh(clip)
+    def score(self, index: int) -> None:
+        """Score the clip of this number, or read its stored scores; fresh ones are stored."""
+        clip = self.clips[index]
+        self.scored[index] = self.find(clip) or self._fresh(clip)
 
     def find(self, clip: Clip) -> Scored | None:
         """The stored scores if the protocol understands them."""
-        found = self.store.find(clip) if self.store else None
-        if found is not None:
+        scored = self.store.find(clip) if self.store else None
+        if scored is not None:
             try:
-                self.protocol.clip_metrics(found.sums)
+                self.protocol.clip_metrics(scored.sums)
             except (InputError, ValueError, KeyError, TypeError):  # damaged
                 return None
-        return found
+        return scored
 
     def complete(self) -> bool:
         """Whether every clip is scored; what other processes have scored is read."""
-        for place in range(len(self.clips)):
-            if place not in self.scored:
-                found = self.find(self.clips[place])
-                if found is None:
+        for index, clip in enumerate(self.clips):
+            if index not in self.scored:
+                scored = self.find(clip)
+                if scored is None:
                     return False
-                self.scored[place] = found
+                self.scored[index] = scored
         return True
 
     def result(self, samples: int, seed: int) -> dict[str, Any]:
         """The fields of an `EvaluationResult` that every run has of its own."""
-        scored = [self.scored[place] for place in range(len(self.clips))]
-        sums = [found.sums for found in scored]
+        in_order = [self.scored[index] for index in range(len(self.clips))]
+        sums = [scored.sums for scored in in_order]
         clip_scores = tuple(
             ClipScore(
                 name=clip.name,
                 category=clip.category,
-                truth=found.truth,
-                metrics=self.protocol.clip_metrics(found.sums),
-                sums=found.sums,
+                truth=scored.truth,
+                metrics=self.protocol.clip_metrics(scored.sums),
+                sums=scored.sums,
             )
-            for clip, found in zip(self.clips, scored, strict=True)
+            for clip, scored in zip(self.clips, in_order, strict=True)
         )
         return {
             "method": self.method.name,
@@ -154,21 +163,21 @@ class _Run:
         return scored
 
 
-def _work(runs: list[_Run], shard: tuple[int, int] | None, progress: Callable[[int, int], None] | None) -> None:
-    first, every = (shard[0] - 1, shard[1]) if shard else (0, 1)
-    share = [(run, place) for run in runs for place in range(first, len(run.clips), every)]
-    for done, (run, place) in enumerate(share, start=1):
-        run.score(place)
-        if progress:
-            progress(done, len(share))
+def _work(runs: list[_Run], shard: tuple[int, int] | None, progress: Progress) -> None:
+    """Score every clip of every run, or those of this process's share."""
+    first, step = (shard[0] - 1, shard[1]) if shard else (0, 1)
+    share = [(run, index) for run in runs for index in range(first, len(run.clips), step)]
+    for done, (run, index) in enumerate(share, start=1):
+        run.score(index)
+        progress("evaluating", done, len(share))
 
 
-def _protocol(asked: EvaluationProtocol | str, batch_videos: int | tuple[int, ...]) -> EvaluationProtocol:
-    if not isinstance(asked, str):
-        return asked
-    if asked == "semantic":
+def _protocol(requested: EvaluationProtocol | str, batch_videos: int | tuple[int, ...]) -> EvaluationProtocol:
+    if not isinstance(requested, str):
+        return requested
+    if requested == "semantic":
         raise InputError('protocol "semantic" needs class names; pass moca.evaluation.Semantic(names).')
-    return Segmentation(batch_videos) if asked == "segmentation" else protocol_class(asked)()
+    return Segmentation(batch_videos) if requested == "segmentation" else protocol_class(requested)()
 
 
 def _check(clips: list[Clip], controls: tuple[str, ...], variants: dict, extras: dict[str, list[Clip]]) -> None:
@@ -180,7 +189,7 @@ def _check(clips: list[Clip], controls: tuple[str, ...], variants: dict, extras:
     names = [*controls, *variants, *extras]
     if len(set(names)) < len(names) or {"none", ""} & set(names):
         raise InputError(f"controls and variants need distinct names, none of them 'none', got {names}; rename.")
-    if empty := [name for name, found in extras.items() if not found]:
+    if empty := [name for name, others in extras.items() if not others]:
         raise InputError(f"extras need at least 1 clip each, got 0 for {', '.join(empty)}; leave them out.")
 
 
@@ -195,11 +204,11 @@ def _check_shard(shard: tuple[int, int] | None, cache: str | Path | None) -> Non
 
 def _truth_digest(truths: list[np.ndarray]) -> str:
     """16 hex digits that stand for a clip's ground truth, the same on every machine."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for truth in truths:
         plain = truth.astype(np.uint8) if truth.dtype == bool else truth.astype("<i4")
-        found.update(f"{plain.shape}".encode() + plain.tobytes())
-    return found.hexdigest()[:16]
+        hashed.update(f"{plain.shape}".encode() + plain.tobytes())
+    return hashed.hexdigest()[:16]
 
 
 def _data_fingerprint(clips: tuple[ClipScore, ...]) -> str:

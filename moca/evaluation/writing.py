@@ -1,4 +1,4 @@
-"""What an evaluation found, in memory and as one JSON file that holds all of it."""
+"""Results of evaluations as files: one JSON that holds all of them, and two tables."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def read_results(path: str | Path) -> dict[str, EvaluationResult]:
     advice = "evaluate the method again"
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        found = document["format"]
-        if found == FORMAT:
+        stored = document["format"]
+        if stored == FORMAT:
             return {label: EvaluationResult.from_json(result) for label, result in document["results"].items()}
     except OSError as error:
         raise InputError(f"{path} must be a results.json, it cannot be read ({error.strerror}); {advice}.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path} must be a results.json, it cannot be understood; {advice}.") from None
-    raise InputError(f"{path} must have format {FORMAT}, got {found!r}; {advice}.")
+    raise InputError(f"{path} must have format {FORMAT}, got {stored!r}; {advice}.")
 
 
 def _indented(value: Any, level: int = 0) -> str:
-    """JSON with a line per key and per clip: a clip's sums are hundreds of numbers that nobody reads one by one."""
+    """JSON with a line per key and per clip: a clip's sums are hundreds of numbers, on one line."""
     pad = " " * (level + 1)
     if isinstance(value, dict) and value:
         inner = [f"{pad}{json.dumps(key)}: {_indented(part, level + 1)}" for key, part in value.items()]

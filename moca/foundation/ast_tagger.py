@@ -19,11 +19,12 @@ from torch import Tensor
 from transformers import ASTForAudioClassification
 
 from moca.errors import InputError
-from moca.foundation.pretrained import Kind, find_source, load_pretrained, read_config, read_document, save_pretrained
+from moca.foundation.preprocessor_file import PREPROCESSOR_FILE
+from moca.foundation.pretrained import load_pretrained, read_config, read_document, save_pretrained
+from moca.foundation.published import Kind, find_source
 from moca.media.logmel import LogMelConfig, log_mel
 
-KIND = Kind(name="tagger", types=("audio-spectrogram-transformer",), example="MIT/ast-finetuned-audioset-10-10-0.4593")
-READING_FILE = "preprocessor_config.json"
+KIND = Kind(role="tags", types=("audio-spectrogram-transformer",), example="MIT/ast-finetuned-audioset-10-10-0.4593")
 
 
 class AstTagger:
@@ -61,8 +62,8 @@ class AstTagger:
         if sample_rate_hz < 1:
             raise InputError(f"sample_rate_hz must be at least 1, got {sample_rate_hz}; correct it.")
         heard = [self._listen(wave, i, sample_rate_hz) for i, wave in enumerate(waves)]
-        found = [self._probabilities(heard[start : start + batch]) for start in range(0, len(heard), batch)]
-        return torch.cat(found).numpy() if found else np.empty((0, len(self.labels)), np.float32)
+        chances = [self._probabilities(heard[start : start + batch]) for start in range(0, len(heard), batch)]
+        return torch.cat(chances).numpy() if chances else np.empty((0, len(self.labels)), np.float32)
 
     def _probabilities(self, waves: list[Tensor]) -> Tensor:
         spectrograms = torch.cat([log_mel(wave[None].to(self.model.device), self.reading)[:, 0] for wave in waves])
@@ -135,7 +136,7 @@ def save_tagger(
         "padding_value": 0.0,
         "return_attention_mask": False,
     }
-    save_pretrained(folder, model, dtype=dtype, documents={READING_FILE: document})
+    save_pretrained(folder, model, dtype=dtype, documents={PREPROCESSOR_FILE: document})
 
 
 def _check_reading(model: ASTForAudioClassification, reading: LogMelConfig) -> None:
@@ -143,15 +144,15 @@ def _check_reading(model: ASTForAudioClassification, reading: LogMelConfig) -> N
     if given != wanted:
         raise InputError(
             f"the tagger must read {wanted[0]} frames of {wanted[1]} mel bins, which its model is made for, got "
-            f"{given[0]} of {given[1]}; correct {READING_FILE}."
+            f"{given[0]} of {given[1]}; correct {PREPROCESSOR_FILE}."
         )
 
 
 def _read_reading(source: str) -> LogMelConfig:
     """How the source's preprocessor_config.json reads sounds; what it leaves out has the published AST's values."""
-    document = read_document(source, READING_FILE, KIND)
+    document = read_document(source, PREPROCESSOR_FILE, KIND)
     if document is None:
-        raise InputError(f"{source} must hold a {READING_FILE}, which is not there; restore it.")
+        raise InputError(f"{source} must hold a {PREPROCESSOR_FILE}, which is not there; restore it.")
     mean, std = document.get("mean", -4.2677393), document.get("std", 4.5689974)
     if not document.get("do_normalize", True):
         mean, std = 0.0, 0.5
@@ -164,4 +165,4 @@ def _read_reading(source: str) -> LogMelConfig:
             std=2 * std,
         )
     except (InputError, TypeError) as error:
-        raise InputError(f"{READING_FILE} of {source} must say how sounds are read: {error}") from None
+        raise InputError(f"{PREPROCESSOR_FILE} of {source} must say how sounds are read: {error}") from None

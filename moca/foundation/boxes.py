@@ -45,13 +45,13 @@ def nms(xyxy: np.ndarray, scores: np.ndarray, iou: float) -> np.ndarray:
     # OpenCV drops scores of 0 and takes all boxes without area for the same one, so it is given ranks, which order
     # just as well, and no such boxes.
     full = area(xyxy[order]) > 0
-    kept, places = ~full, np.flatnonzero(full)
-    if len(places):
-        found = xyxy[order][places]
-        sides = np.concatenate([found[:, :2], found[:, 2:] - found[:, :2]], axis=1)
-        ranks = np.arange(len(places), 0, -1, dtype=np.float32)
-        kept[places[np.asarray(cv2.dnn.NMSBoxes(sides, ranks, 0.0, iou)).reshape(-1)]] = True
-    return order[kept]
+    chosen, rows = ~full, np.flatnonzero(full)
+    if len(rows):
+        candidates = xyxy[order][rows]
+        sides = np.concatenate([candidates[:, :2], candidates[:, 2:] - candidates[:, :2]], axis=1)
+        ranks = np.arange(len(rows), 0, -1, dtype=np.float32)
+        chosen[rows[np.asarray(cv2.dnn.NMSBoxes(sides, ranks, 0.0, iou)).reshape(-1)]] = True
+    return order[chosen]
 
 
 def corners(cxcywh: np.ndarray) -> np.ndarray:

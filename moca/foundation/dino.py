@@ -7,7 +7,7 @@ Source: Caron et al., Emerging Properties in Self-Supervised Vision Transformers
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,16 @@ import torch
 from torch import Tensor
 from transformers import ViTModel
 
+from moca.core.frames import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD
 from moca.errors import InputError
 from moca.foundation import preprocessing
-from moca.foundation.pretrained import Kind, find_source, load_pretrained, read_config, read_document, save_pretrained
-from moca.foundation.reading import READING_FILE
+from moca.foundation.preprocessor_file import PREPROCESSOR_FILE
+from moca.foundation.pretrained import load_pretrained, read_config, read_document, save_pretrained
+from moca.foundation.published import Kind, find_source
+from moca.foundation.roles import Frames
 
-PIXEL_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
-PIXEL_STD = (0.229, 0.224, 0.225)
 TOKENS = ("patches", "class")
-KIND = Kind(name="dino", types=("vit",), example="facebook/dino-vits8", spare=("pooler.",))
+KIND = Kind(role="images", types=("vit",), example="facebook/dino-vits8", spare=("pooler.",))
 
 
 class Dino:
@@ -51,9 +52,7 @@ class Dino:
         """G, the number of patches along a side."""
         return self.image_size // self.model.config.patch_size
 
-    def features(
-        self, frames: np.ndarray | Sequence[np.ndarray], *, token: str = "patches", batch: int = 64
-    ) -> np.ndarray:
+    def features(self, frames: Frames, *, token: str = "patches", batch: int = 64) -> np.ndarray:
         """One feature per frame, (B, D) float32, not normed.
 
         frames: RGB uint8 (B, H, W, 3), which may be memory-mapped, or a sequence of (H, W, 3) of any sizes.
@@ -63,17 +62,17 @@ class Dino:
         """
         if token not in TOKENS:
             raise InputError(f"token must be 'patches' or 'class', got {token!r}; choose one of them.")
-        found = [x[:, 1:].mean(1) if token == "patches" else x[:, 0] for x in self._tokens(frames, batch)]
-        return torch.cat(found).numpy() if found else np.empty((0, self.width), np.float32)
+        rows = [x[:, 1:].mean(1) if token == "patches" else x[:, 0] for x in self._tokens(frames, batch)]
+        return torch.cat(rows).numpy() if rows else np.empty((0, self.width), np.float32)
 
-    def patches(self, frames: np.ndarray | Sequence[np.ndarray], *, batch: int = 64) -> np.ndarray:
+    def patches(self, frames: Frames, *, batch: int = 64) -> np.ndarray:
         """The features of every patch, (B, G, G, D) float32, rows from top to bottom; frames as in `features`."""
         side = self.grid
-        found = [x[:, 1:].unflatten(1, (side, side)) for x in self._tokens(frames, batch)]
-        return torch.cat(found).numpy() if found else np.empty((0, side, side, self.width), np.float32)
+        grids = [x[:, 1:].unflatten(1, (side, side)) for x in self._tokens(frames, batch)]
+        return torch.cat(grids).numpy() if grids else np.empty((0, side, side, self.width), np.float32)
 
     @torch.inference_mode()
-    def _tokens(self, frames: np.ndarray | Sequence[np.ndarray], batch: int) -> Iterator[Tensor]:
+    def _tokens(self, frames: Frames, batch: int) -> Iterator[Tensor]:
         """Normed last tokens (b, 1 + G * G, D) of one batch after the other, float32 on the CPU."""
         if batch < 1:
             raise InputError(f"batch must be at least 1 frame, got {batch}; raise it.")
@@ -83,12 +82,13 @@ class Dino:
             yield tokens.float().cpu()
 
 
-def preprocess_frames(frames: np.ndarray | Sequence[np.ndarray], size: int) -> Tensor:
+def preprocess_frames(frames: Frames, size: int) -> Tensor:
     """Frames as DINO reads them: stretched to the square, ImageNet statistics, float32 (B, 3, size, size)."""
-    pixels = preprocessing.preprocess_frames(frames, size)
-    given = (preprocessing.PIXEL_MEAN, preprocessing.PIXEL_STD)
-    from_mean, from_std, mean, std = (torch.tensor(v).reshape(3, 1, 1) for v in (*given, PIXEL_MEAN, PIXEL_STD))
-    return pixels * (from_std / std) + (from_mean - mean) / std
+    pixels = preprocessing.preprocess_frames(frames, size)  # by CLIP's statistics, which are turned into ImageNet's
+    clip_mean, clip_std, mean, std = (
+        torch.tensor(values).reshape(3, 1, 1) for values in (CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD)
+    )
+    return pixels * (clip_std / std) + (clip_mean - mean) / std
 
 
 def load_dino(
@@ -108,7 +108,7 @@ def load_dino(
     """
     source = find_source(name, KIND)
     read_config(source, KIND)
-    _check_reading(source)
+    _check_preprocessor(source)
     model = load_pretrained(ViTModel, source, KIND, dtype=dtype, add_pooling_layer=False)
     return Dino(model.to(device), image_size=image_size)
 
@@ -120,7 +120,7 @@ def save_dino(folder: str | Path, model: ViTModel, *, dtype: torch.dtype = torch
     are complete before any of them replaces an older one.
     """
     size = model.config.image_size
-    reading = {
+    preprocessor = {
         "image_processor_type": "ViTImageProcessor",
         "do_resize": True,
         "size": {"height": size, "width": size},
@@ -128,17 +128,17 @@ def save_dino(folder: str | Path, model: ViTModel, *, dtype: torch.dtype = torch
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": PIXEL_MEAN,
-        "image_std": PIXEL_STD,
+        "image_mean": IMAGENET_MEAN,
+        "image_std": IMAGENET_STD,
     }
-    save_pretrained(folder, model, dtype=dtype, documents={READING_FILE: reading})
+    save_pretrained(folder, model, dtype=dtype, documents={PREPROCESSOR_FILE: preprocessor})
 
 
-def _check_reading(source: str) -> None:
+def _check_preprocessor(source: str) -> None:
     """Refuse a ViT that reads pictures in another way than DINO."""
-    reading = read_document(source, READING_FILE, KIND) or {}
-    for key, wanted in (("image_mean", PIXEL_MEAN), ("image_std", PIXEL_STD)):
-        if reading.get(key, list(wanted)) != list(wanted):
+    stated = read_document(source, PREPROCESSOR_FILE, KIND) or {}
+    for key, wanted in (("image_mean", IMAGENET_MEAN), ("image_std", IMAGENET_STD)):
+        if stated.get(key, list(wanted)) != list(wanted):
             raise InputError(
-                f"{source} must read pictures with DINO's {key} {list(wanted)}, got {reading[key]}; use a DINO's."
+                f"{source} must read pictures with DINO's {key} {list(wanted)}, got {stated[key]}; use a DINO's."
             )

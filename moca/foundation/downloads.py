@@ -17,16 +17,17 @@ from pathlib import Path
 import filelock
 
 from moca.core.files import write_text_whole
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.foundation.manifest import RECORD_FILE, Entry, dump_record, read_record, weights_home
-from moca.foundation.resuming import Progress, ResumingDownloader, quiet, size_of
+from moca.foundation.resuming import ResumingDownloader, size_of
 
 HUB_PATTERNS = ("*.json", "*.txt", "*.safetensors")  # nothing that could hold a program
 HUB_TIMEOUT_S = 30.0
 LOCAL_TROUBLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOTDIR)
 
 
-def fetch(entry: Entry, *, progress: Progress = quiet, **options: float) -> bool:
+def fetch(entry: Entry, *, progress: Progress = silent, **options: float) -> bool:
     """Bring a model of the manifest here; False when it was here, whole and right, and nothing was done.
 
     options: timeout_s, retries and wait_s of `ResumingDownloader`. A second process that fetches the same model waits
@@ -45,7 +46,7 @@ def fetch(entry: Entry, *, progress: Progress = quiet, **options: float) -> bool
         return True
 
 
-def faults(entry: Entry, *, progress: Progress = quiet) -> list[str]:
+def faults(entry: Entry, *, progress: Progress = silent) -> list[str]:
     """What is wrong with a model on this machine, one line each; none when everything is there and unchanged.
 
     A file must have the manifest's SHA-256; those of a hub repository the sizes, and where the hub keeps them the
@@ -62,8 +63,11 @@ def faults(entry: Entry, *, progress: Progress = quiet) -> list[str]:
 
 
 def _hub_faults(folder: Path, files: dict[str, dict], progress: Progress) -> list[str]:
-    found = [_fault(folder / name, known["bytes"], known["sha256"], progress) for name, known in files.items()]
-    return [line for lines in found for line in lines]
+    return [
+        line
+        for name, known in files.items()
+        for line in _fault(folder / name, known["bytes"], known["sha256"], progress)
+    ]
 
 
 def _fault(path: Path, size: int, sha256: str | None, progress: Progress) -> list[str]:
@@ -99,11 +103,11 @@ def _fetch_file(entry: Entry, download: ResumingDownloader) -> None:
     part = part_of(entry)
     _check_space(entry, entry.bytes - size_of(part))
     download(entry.url, part)
-    found = _digest(part, download.progress)
-    if found != entry.sha256:
+    digest = _digest(part, download.progress)
+    if digest != entry.sha256:
         part.unlink()
         raise InputError(
-            f"{entry.file} must have SHA-256 {entry.sha256}, got {found} from {entry.url}; the download was deleted, "
+            f"{entry.file} must have SHA-256 {entry.sha256}, got {digest} from {entry.url}; the download was deleted, "
             "fetch it again or place the right file by hand."
         )
     part.replace(entry.place)
@@ -115,9 +119,12 @@ def _fetch_hub(entry: Entry, progress: Progress) -> None:
     folder = entry.place
     with _hub_errors(entry):
         info = HfApi().model_info(entry.hub, revision=entry.revision, files_metadata=True, timeout=HUB_TIMEOUT_S)
-    found = [file for file in info.siblings if _is_wanted(file.rfilename)]
+    wanted = [file for file in info.siblings if _is_wanted(file.rfilename)]
     # The hub knows the SHA-256 of its large files only.
-    files = {f.rfilename: {"bytes": f.size, "sha256": f.lfs.sha256 if f.lfs is not None else None} for f in found}
+    files = {
+        file.rfilename: {"bytes": file.size, "sha256": file.lfs.sha256 if file.lfs is not None else None}
+        for file in wanted
+    }
     if "config.json" not in files or not any(name.endswith(".safetensors") for name in files):
         raise InputError(
             f"{entry.hub} must hold config.json and safetensors, got {', '.join(files) or 'neither'}; set a revision "
@@ -178,7 +185,7 @@ def _alone(entry: Entry, progress: Progress | None) -> Iterator[None]:
     except filelock.Timeout:
         if progress is None:
             raise InputError(f"{entry.name} must not be in use, another process fetches it; wait for it.") from None
-        progress("waiting for another process", 0, entry.size or 0)
+        progress("waiting for another process", 0, entry.size)
         lock.acquire()
     try:
         yield

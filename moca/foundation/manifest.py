@@ -14,8 +14,11 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 import moca.weights
 from moca.errors import InputError
+from moca.foundation.catalogue import ROLES
 
 KINDS = ("file", "hub")
 MANIFEST_FILE, RECORD_FILE, RECORD_FORMAT = "manifest.toml", ".fetched.json", 1
@@ -31,27 +34,34 @@ NAMES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One model of the manifest.
-
-    name: what `moca weights fetch` takes. role: what the model does for the method. kind: "file" (url, file, bytes
-    and sha256 are set) or "hub" (hub is, and revision may be: a branch, tag or commit). bytes: size of the download,
-    None where unknown. parameters: their number, None where unknown. licence: of the weights and their results;
-    commercial: whether it allows commercial use. citation: of the paper.
-    """
+    """One model of the manifest."""
 
     name: str
+    """What `moca weights fetch` takes."""
     role: str
+    """What it serves as; a key of `catalogue.ROLES`."""
     kind: str
+    """"file", with url, file, bytes and sha256, or "hub", with hub and perhaps a revision."""
     licence: str
+    """Of the weights and of results made with them."""
     citation: str
+    """The paper."""
     commercial: bool = True
+    """Whether the licence allows commercial use."""
     file: str | None = None
+    """Name of the file in the weights folder."""
     url: str | None = None
+    """Where the file is fetched from."""
     bytes: int | None = None
+    """Size of the download, None where it is not known."""
     sha256: str | None = None
+    """Of the file, in lower-case hexadecimal digits."""
     hub: str | None = None
+    """Repository of the Hugging Face hub, "owner/name"."""
     revision: str | None = None
+    """Branch, tag or commit of the repository; None takes its main branch."""
     parameters: int | None = None
+    """Number of parameters, None where it is not known."""
 
     def __post_init__(self):
         if self.kind not in KINDS:
@@ -61,6 +71,10 @@ class Entry:
             raise InputError(f"{self.name} must have {', '.join(unset)}, which it does not; correct the manifest.")
         for field in fields(self):
             self._check(field.name, getattr(self, field.name), field.type)
+        if self.role not in ROLES:
+            raise InputError(
+                f"role of {self.name} must be one of {', '.join(ROLES)}, got {self.role!r}; correct the manifest."
+            )
 
     def _check(self, key: str, value: object, kind: str) -> None:
         if value is None and "None" in kind:
@@ -74,6 +88,11 @@ class Entry:
             good = isinstance(value, str) and re.fullmatch(pattern, value) is not None
         if not good:
             raise InputError(f"{key} of {self.name} must be {rule}, got {value!r}; correct the manifest.")
+
+    @property
+    def title(self) -> str:
+        """The role in words, for people."""
+        return ROLES[self.role].title
 
     @property
     def place(self) -> Path:
@@ -115,9 +134,7 @@ def weights_home() -> Path:
     """Folder where fetched weights are kept: $MOCA_WEIGHTS, or moca-avs in the user's cache folder."""
     if os.environ.get("MOCA_WEIGHTS"):
         return Path(os.environ["MOCA_WEIGHTS"])
-    import pooch
-
-    return Path(pooch.os_cache("moca-avs"))
+    return platformdirs.user_cache_path("moca-avs")
 
 
 def bundled_weights() -> Path:
@@ -165,12 +182,12 @@ def local_source(name: str) -> Path:
     if not missing:
         return entry.place
     if not entry.place.exists():
-        found = "which is not there"
+        state = "which is not there"
     elif entry.kind == "file":
-        found = f"which has {entry.place.stat().st_size:,} bytes instead of {entry.bytes:,}"
+        state = f"which has {entry.place.stat().st_size:,} bytes instead of {entry.bytes:,}"
     else:
-        found = f"which is not complete ({missing[0]})"
-    raise InputError(f"{name} must be in {entry.place}, {found}; run moca weights fetch {name}.")
+        state = f"which is not complete ({missing[0]})"
+    raise InputError(f"{name} must be in {entry.place}, {state}; run moca weights fetch {name}.")
 
 
 def read_record(entry: Entry) -> dict | None:

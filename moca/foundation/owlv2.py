@@ -17,16 +17,17 @@ from scipy import ndimage
 from torch import Tensor
 from transformers import Owlv2ForObjectDetection
 
-from moca.core.frames import check_frames
+from moca.core.frames import CLIP_MEAN, CLIP_STD, check_frames
 from moca.errors import InputError
 from moca.foundation.boxes import corners, cut_to_frame, nms
-from moca.foundation.preprocessing import PIXEL_MEAN, PIXEL_STD
-from moca.foundation.pretrained import Kind, find_source, load_pretrained, read_config, save_pretrained
-from moca.foundation.reading import READING_FILE, normalised, read_reading, reading_document
+from moca.foundation.preprocessing import normalised
+from moca.foundation.preprocessor_file import PREPROCESSOR_FILE, preprocessor_document, read_preprocessor
+from moca.foundation.pretrained import load_pretrained, read_config, save_pretrained
+from moca.foundation.published import Kind, find_source
 from moca.foundation.roles import Boxes, Frames
 
 KIND = Kind(
-    name="objects",
+    role="objects",
     types=("owlv2",),
     example="google/owlv2-base-patch16-ensemble",
     # What answers to words, which is never run, and numbers that some files hold and all models count themselves.
@@ -71,12 +72,12 @@ class Owlv2Objects:
         """
         _check_settings(threshold, limit, nms_iou, batch)
         check_frames(frames)
-        found = []
+        boxes_of_frames = []
         for start in range(0, len(frames), batch):
             part = frames[start : start + batch]
             for frame, scores, boxes in zip(part, *self._answers(part), strict=True):
-                found.append(_chosen(frame.shape[:2], scores, boxes, threshold, limit, nms_iou))
-        return found
+                boxes_of_frames.append(_chosen(frame.shape[:2], scores, boxes, threshold, limit, nms_iou))
+        return boxes_of_frames
 
     @torch.inference_mode()
     def _answers(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +102,7 @@ def preprocess_frames(frames: Frames, size: int) -> Tensor:
         channels = torch.from_numpy(frame.astype(np.float32)).permute(2, 0, 1) / 255
         # Black adds nothing to a weighted sum, so that the padding need not be there.
         pixels[i] = resize[:, :height] @ channels @ resize[:, :width].T
-    return normalised(pixels, PIXEL_MEAN, PIXEL_STD)
+    return normalised(pixels, CLIP_MEAN, CLIP_STD)
 
 
 @lru_cache(maxsize=8)
@@ -133,7 +134,7 @@ def load_objects(
     """
     source = find_source(name, KIND)
     read_config(source, KIND)
-    read_reading(source, KIND, PIXEL_MEAN, PIXEL_STD)
+    read_preprocessor(source, KIND, CLIP_MEAN, CLIP_STD)
     model = load_pretrained(Owlv2ForObjectDetection, source, KIND, dtype=dtype)
     return Owlv2Objects(model.to(device), image_size=image_size)
 
@@ -146,8 +147,8 @@ def save_objects(folder: str | Path, model: Owlv2ForObjectDetection, *, dtype: t
     """
     size = model.config.vision_config.image_size
     square = {"height": size, "width": size}
-    reading = reading_document(square, PIXEL_MEAN, PIXEL_STD, image_processor_type="Owlv2ImageProcessor")
-    save_pretrained(folder, model, dtype=dtype, documents={READING_FILE: reading})
+    preprocessor = preprocessor_document(square, CLIP_MEAN, CLIP_STD, image_processor_type="Owlv2ImageProcessor")
+    save_pretrained(folder, model, dtype=dtype, documents={PREPROCESSOR_FILE: preprocessor})
 
 
 def _chosen(
@@ -162,8 +163,8 @@ def _chosen(
     wanted = scores >= threshold
     xyxy, inside = cut_to_frame(corners(boxes[wanted]) * max(shape), *shape)
     xyxy, scores = xyxy[inside], scores[wanted][inside]
-    kept = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
-    return Boxes(xyxy=xyxy[kept[:limit]], scores=scores[kept[:limit]])
+    order = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
+    return Boxes(xyxy=xyxy[order[:limit]], scores=scores[order[:limit]])
 
 
 def _check_settings(threshold: float, limit: int, nms_iou: float | None, batch: int) -> None:

@@ -1,4 +1,6 @@
-"""Pictures to the normalised pixels that ImageBind's image tower reads."""
+"""Frames to the normalised pixels that models read."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -6,16 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from moca.core.frames import resized
+from moca.core.frames import CLIP_MEAN, CLIP_STD, check_frames, resized
 from moca.errors import InputError
 
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's, of RGB in [0, 1]
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
 FITS = ("stretch", "crop")
 
 
 def preprocess_frames(frames: Sequence[np.ndarray] | np.ndarray, size: int, fit: str = "stretch") -> Tensor:
-    """Frames as a normalised float32 batch (B, 3, size, size).
+    """Frames as ImageBind reads them: a batch (B, 3, size, size) float32, normalised by CLIP's statistics.
 
     frames: RGB uint8 arrays (H, W, 3), of any and possibly different sizes. fit "crop" is ImageBind's own:
     short side to `size`, then the centre square; "stretch" resizes the whole frame to the square, so that no
@@ -27,17 +27,17 @@ def preprocess_frames(frames: Sequence[np.ndarray] | np.ndarray, size: int, fit:
         raise InputError(f"fit must be 'stretch' or 'crop', got {fit!r}; choose one of them.")
     if size < 1:
         raise InputError(f"size must be at least 1 pixel, got {size}; raise it.")
-    pixels = np.empty((len(frames), size, size, 3), dtype=np.uint8)
+    check_frames(frames)
+    squares = np.empty((len(frames), size, size, 3), dtype=np.uint8)
     for i, frame in enumerate(frames):
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or 0 in frame.shape:
-            raise InputError(
-                f"a frame must be a uint8 array of shape (height, width, 3), got {frame.dtype} {frame.shape} "
-                f"for frame {i}; convert it to RGB."
-            )
-        pixels[i] = _centre_square(frame, size) if fit == "crop" else resized(frame, size, size)
-    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous().float().div_(255.0)
-    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-    return batch.sub_(mean).div_(std)
+        squares[i] = _centre_square(frame, size) if fit == "crop" else resized(frame, size, size)
+    pixels = torch.from_numpy(squares).permute(0, 3, 1, 2).contiguous().float().div_(255.0)
+    return normalised(pixels, CLIP_MEAN, CLIP_STD)
+
+
+def normalised(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """Pixels (B, 3, H, W), or (3, H, W), less the mean of their channel, over its standard deviation."""
+    return pixels.sub(torch.tensor(mean).reshape(3, 1, 1)).div_(torch.tensor(std).reshape(3, 1, 1))
 
 
 def _centre_square(frame: np.ndarray, size: int) -> np.ndarray:

@@ -7,11 +7,10 @@ nothing stored in a file is ever executed.
 from __future__ import annotations
 
 import json
-import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,48 +21,14 @@ from safetensors import SafetensorError
 from transformers import PreTrainedModel
 from transformers.utils import cached_file, logging
 
+from moca.core.files import written_together
 from moca.errors import InputError
-from moca.foundation.manifest import bundled_weights, local_source, read_manifest
+from moca.foundation.published import Kind
 
 COMPUTED_TYPES = (torch.float32, torch.bfloat16)
 STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 WEIGHTS_FILE, CONFIG_FILE = "model.safetensors", "config.json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """One kind of published model.
-
-    name: its role here and its folder in the mini zoo, such as "dino". types: values of model_type in config.json
-    that fit. example: a hub id. spare: beginnings of names of weights that a file may hold or lack, because they
-    are not used or are copies of others.
-    """
-
-    name: str
-    types: tuple[str, ...]
-    example: str
-    spare: tuple[str, ...] = ()
-
-
-def find_source(name: str | Path, kind: Kind) -> str:
-    """Where the model lies that a name stands for, a path or a hub id such as "owner/model".
-
-    name: "mini", a name of the manifest whose weights were fetched, a folder or a hub id.
-    """
-    name = str(name)
-    if name == "mini":
-        folder = bundled_weights() / "mini" / kind.name
-        if not folder.is_dir():
-            raise InputError(f"mini has no {kind.name}; give a folder or a hub id such as {kind.example}.")
-        return str(folder)
-    if name in read_manifest():
-        return str(local_source(name))
-    if Path(name).is_dir() or (name.count("/") == 1 and not name.startswith((".", "/"))):
-        return name
-    raise InputError(
-        f"{kind.name} must be mini, a name of moca weights list, a folder with a config.json or a hub id such as "
-        f"{kind.example}, got {name}, which is none of these; check the path."
-    )
+_ALONE = threading.RLock()
 
 
 def read_config(source: str, kind: Kind) -> dict:
@@ -120,8 +85,10 @@ def load_pretrained(
         # Fetched first, so that a download shows its progress and the silence below hides nothing.
         cached_file(source, WEIGHTS_FILE, _raise_exceptions_for_missing_entries=False)
         with quiet():
+            # Built in float32: another type would be the default of the whole process meanwhile, and so of whatever
+            # other threads compute.
             model, report = model_class.from_pretrained(
-                source, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
+                source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
             )
     except OSError:
         raise InputError(f"{rule}, which is not there (no other format is read); restore or convert it.") from None
@@ -131,7 +98,7 @@ def load_pretrained(
         if names := sorted(key for key in keys if not key.startswith(kind.spare)):
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise InputError(f"{rule}, got {problem} ones: {names[0]}{more}; restore it.")
-    return model.eval().requires_grad_(False)
+    return model.to(dtype).eval().requires_grad_(False)
 
 
 def save_pretrained(
@@ -154,30 +121,39 @@ def save_pretrained(
                 f"{name} must be finite in {str(dtype).removeprefix('torch.')}, got values that are not; "
                 "store float32, or mend the training."
             )
-    documents = documents or {}
-    folder = Path(folder)
+    folder, texts = (
+        Path(folder),
+        {name: json.dumps(value, indent=2) + "\n" for name, value in (documents or {}).items()},
+    )
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix=".partial-") as temporary:
         with quiet():
             deepcopy(model).to("cpu", dtype).save_pretrained(temporary)
-        for name, document in documents.items():
-            (Path(temporary) / name).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        for name in (WEIGHTS_FILE, CONFIG_FILE, *documents):
-            os.replace(Path(temporary) / name, folder / name)
+        targets = [folder / name for name in (WEIGHTS_FILE, CONFIG_FILE, *texts)]
+        with written_together(*targets) as (weights_file, config_file, *document_files):
+            (Path(temporary) / WEIGHTS_FILE).replace(weights_file)
+            (Path(temporary) / CONFIG_FILE).replace(config_file)
+            for path, text in zip(document_files, texts.values(), strict=True):
+                path.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars, no reports and no retries on the screen: what matters is raised."""
-    loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()
-    before = [each.get_verbosity() for each in loggings]
-    for each in loggings:
-        each.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for each, verbosity in zip(loggings, before, strict=True):
-            each.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()
+    """No bars, no reports and no retries on the screen: what matters is raised.
+
+    How loud the libraries are, and how they build a model, is switched for the whole process, so one thread at a time
+    is in here; another one waits.
+    """
+    with _ALONE:
+        loggings, bars = (logging, hub_logging), logging.is_progress_bar_enabled()
+        before = [library.get_verbosity() for library in loggings]
+        for library in loggings:
+            library.set_verbosity_error()
+        logging.disable_progress_bar()
+        try:
+            yield
+        finally:
+            for library, verbosity in zip(loggings, before, strict=True):
+                library.set_verbosity(verbosity)
+            if bars:
+                logging.enable_progress_bar()

@@ -1,52 +1,41 @@
-"""One file over HTTP, going on where an earlier try or an earlier run stopped.
-
-pooch's own downloader begins anew each time; this one speaks the protocol of pooch's downloaders and asks for the
-rest with a Range header.
-"""
+"""One file over HTTP, going on where an earlier try or an earlier run stopped: the rest is asked for by its range."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import requests
 
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, and bytes done and in all."""
 
 BLOCK = 1 << 16  # bytes that a broken connection can cost
 CONNECT_S = 10.0  # most seconds to wait for one address of a server to take a connection
 
 
-def quiet(stage: str, done: int, total: int) -> None:
-    """The progress that nobody watches."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ResumingDownloader:
-    """Downloads one file in the way of pooch's downloaders, going on where an earlier call stopped.
-
-    size: bytes the file must have. timeout_s: silence of the server after which a try is given up. retries: tries in
-    a row that may bring nothing new. wait_s: pause after the first of them, doubled after each.
-    """
+    """Downloads one file, going on where an earlier call stopped, also in another process."""
 
     size: int
+    """Bytes that the file must have."""
     timeout_s: float = 30.0
+    """Silence of the server after which a try is given up."""
     retries: int = 5
+    """Tries in a row that may bring nothing new."""
     wait_s: float = 1.0
-    progress: Progress = quiet
+    """Pause after the first of them, doubled after each."""
+    progress: Progress = silent
+    """Told bytes done and in all."""
 
-    def __call__(self, url: str, output_file: str | Path, pooch: Any = None) -> None:
+    def __call__(self, url: str, output_file: str | Path) -> None:
         """Fill output_file, which may hold the beginning already; InputError where that cannot be done.
 
         On an error or an interrupt output_file keeps what has come. A server that cannot be reached at all is given
-        up at once. pooch: part of the protocol, not used.
+        up at once.
         """
         part, reached, failures = Path(output_file), False, 0
         if size_of(part) > self.size:
@@ -111,8 +100,8 @@ class ResumingDownloader:
                     return
 
     def _gave_up(self, url: str, part: Path, reason: str) -> str:
-        kept = f" ({size_of(part):,} of {self.size:,} bytes are kept)" if size_of(part) else ""
-        return f"{url} cannot be fetched: {reason}{kept}; check the connection and run the same command again."
+        progress_note = f" ({size_of(part):,} of {self.size:,} bytes are kept)" if size_of(part) else ""
+        return f"{url} cannot be fetched: {reason}{progress_note}; check the connection and run the same command again."
 
 
 def size_of(path: Path) -> int:
@@ -123,8 +112,8 @@ def size_of(path: Path) -> int:
 def _extent(answer: requests.Response) -> tuple[int, int | None]:
     """First byte that an answer brings, -1 where it does not say, and bytes of the whole file if it says."""
     if answer.status_code == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
-        return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else (-1, None)
+        span = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        return (int(span[1]), None if span[2] == "*" else int(span[2])) if span else (-1, None)
     length = answer.headers.get("Content-Length", "")
     return 0, int(length) if length.isdigit() and "Content-Encoding" not in answer.headers else None
 

@@ -1,5 +1,7 @@
 """What each frozen model does for the method: one small protocol a role, arrays in and arrays out.
 
+Which model serves in a role is said by `moca.foundation.catalogue`.
+
 Frames are RGB uint8 (H, W, 3) of any size. Boxes are float32 (N, 4): x0, y0, x1, y1 in pixels of the frame, corners
 on the edges of pixels, so that 0, 0, W, H is the whole frame. Scores are float32 in [0, 1].
 """
@@ -18,15 +20,14 @@ Frames = np.ndarray | Sequence[np.ndarray]
 
 @dataclass(frozen=True, kw_only=True)
 class Boxes:
-    """N boxes of one frame, best first.
-
-    xyxy (N, 4) float32 in pixels; scores (N,) float32 in [0, 1]; labels: the words each box answers to, or None where
-    the detector knows no words.
-    """
+    """N boxes of one frame, best first."""
 
     xyxy: np.ndarray
+    """(N, 4) float32 in pixels."""
     scores: np.ndarray
+    """(N,) float32 in [0, 1]."""
     labels: tuple[str, ...] | None = None
+    """The words that each box answers to, or None where the detector knows no words."""
 
     def __len__(self) -> int:
         return len(self.xyxy)
@@ -34,15 +35,14 @@ class Boxes:
 
 @dataclass(frozen=True, kw_only=True)
 class Masks:
-    """N masks of one frame, in the order of their prompts unless told otherwise.
-
-    masks (N, H, W) bool; scores (N,) float32, the IoU that the model expects its mask to have; stability (N,)
-    float32 in [0, 1], IoU of the mask with itself at a higher and a lower threshold.
-    """
+    """N masks of one frame, in the order of their prompts unless told otherwise."""
 
     masks: np.ndarray
+    """(N, H, W) bool."""
     scores: np.ndarray
+    """(N,) float32, the IoU that the model expects its mask to have."""
     stability: np.ndarray
+    """(N,) float32 in [0, 1], IoU of the mask with itself at a higher and a lower threshold."""
 
     def __len__(self) -> int:
         return len(self.masks)

@@ -1,8 +1,14 @@
-"""Which files a user means: those given, and every video below a folder."""
+"""Which files a user means: those given, and every video below a folder but those that moca wrote itself.
+
+The one kind of video that moca writes for people to watch is the overlay of a segmented video. Its name, and the names
+that tell a run's folder, are declared here, so that what looks for videos and what writes them agree. The clips of a
+stage are data, like any other videos.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from moca.errors import InputError
@@ -14,25 +20,48 @@ VIDEO_SUFFIXES = frozenset(
         *("mpeg", "mpg", "mts", "ogv", "ts", "webm", "wmv"),
     )
 )
+OVERLAY = "overlay.mp4"
+"""Name of the painted copy of a segmented video, in the folder of its run."""
+SEGMENTS = "segments.json"
+"""Name of the file that a finished run has."""
+PARTIAL = ".moca-partial"
+"""Name of the folder in which an unfinished run builds its products; inside the folder of the run."""
 
 
 def collect_videos(inputs: Sequence[Path]) -> list[Path]:
     """Files as given, and every video file below a given folder, sorted; each once.
 
-    Raises InputError for an input that does not exist, or a folder without a single video file.
+    Hidden files and folders are passed over, and so are the overlays of runs of `moca segment`, finished or not; one
+    that is given by its own name is taken. Raises InputError for an input that does not exist, or a folder without a
+    single video file.
     """
-    found: dict[Path, None] = {}
+    videos: dict[Path, None] = {}
     for given in inputs:
         if given.is_dir():
-            inside = sorted(path for path in given.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
-            inside = [path for path in inside if path.is_file() and not path.name.startswith(".")]
+            candidates = sorted(_visible_videos(given))
+            inside = [path for path in candidates if not is_overlay_of_run(path)]
             if not inside:
-                raise InputError(
-                    f"folder {given} must hold at least one video file ({', '.join(sorted(VIDEO_SUFFIXES))}), has none."
-                )
-            found.update(dict.fromkeys(inside))
+                but = " but overlays that moca wrote" if candidates else ""
+                suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
+                raise InputError(f"folder {given} must hold at least one video file ({suffixes}), has none{but}.")
+            videos.update(dict.fromkeys(inside))
         elif given.exists():
-            found[given] = None
+            videos[given] = None
         else:
             raise InputError(f"{given} does not exist; give a video file or a folder of videos.")
-    return list(found)
+    return list(videos)
+
+
+def is_overlay_of_run(path: Path) -> bool:
+    """Whether a file is the overlay of a run: it has the name, and lies where a run is finished or under way."""
+    return path.name == OVERLAY and ((path.parent / SEGMENTS).is_file() or (path.parent / PARTIAL).is_dir())
+
+
+def _visible_videos(root: Path) -> Iterator[Path]:
+    """Every file below root with a video's suffix that is neither hidden nor in a hidden folder."""
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if path.suffix.lower() in VIDEO_SUFFIXES and not name.startswith(".") and path.is_file():
+                yield path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from fractions import Fraction
 from math import ceil
@@ -14,12 +15,20 @@ from moca.media.sound import Sound
 from moca.media.streams import choose_audio, choose_video, open_container
 
 
-def read_moment(path: str | Path, time_s: float, *, audio_s: float = 1.0, sample_rate_hz: int = 16_000) -> Step:
+def read_moment(
+    path: str | Path,
+    time_s: float,
+    *,
+    audio_s: float = 1.0,
+    sample_rate_hz: int = 16_000,
+    on_cut_off: Callable[[str], None] | None = None,
+) -> Step:
     """The frame on show at time_s and audio_s seconds of sound centred there, as step 0.
 
     time_s: at least 0; in a shorter video its last frame. audio_s: above 0; near either end of the video the window
     is moved inwards, and in a video shorter than it, it is the whole video. Only what comes before the end of the
-    window is decoded. Raises InputError, in one line, as `read_steps` does.
+    window is decoded. on_cut_off: as in `read_steps`, called where the file is cut off before the end of the window.
+    Raises InputError, in one line, as `read_steps` does.
     """
     if not time_s >= 0:
         raise InputError(f"time_s must be at least 0 seconds, got {time_s:g}.")
@@ -33,9 +42,9 @@ def read_moment(path: str | Path, time_s: float, *, audio_s: float = 1.0, sample
         audio = choose_audio(voice, path, None)
         pictures = Pictures(container, video, path)
         start = max(Fraction(0), time - length / 2)
-        end = VideoEnd(ahead, ahead.streams[video.index], path, pictures.zero).by(start + length)
+        end = VideoEnd(ahead, ahead.streams[video.index], path, pictures.zero, on_cut_off).by(start + length)
         start = max(Fraction(0), end - length)
-        shown, frame = pictures.at(time)
+        shown, frame = pictures.on_show(time)
         window = None
         if audio is not None:
             sound = Sound(voice, audio, zero=pictures.zero, sample_rate_hz=sample_rate_hz)

@@ -3,7 +3,7 @@
 import heapq
 import warnings
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
@@ -52,7 +52,7 @@ class Pictures:
         self._timeline, self._shown, self._next = self.timed(), None, None
 
     def timed(self) -> Iterator[tuple[Fraction, object]]:
-        """Every frame with its time in seconds from time zero; times strictly increase. Use this or `at`.
+        """Every frame with its time in seconds from time zero; times strictly increase. Use this or `on_show`.
 
         A frame without a time stamp follows its predecessor by one frame of the average rate. A frame that
         comes with an earlier stamp than its predecessor is left out: it could never be shown.
@@ -68,7 +68,7 @@ class Pictures:
                 last = time
             frame = next(self._frames, None)
 
-    def at(self, time: Fraction) -> tuple[Fraction, object]:
+    def on_show(self, time: Fraction) -> tuple[Fraction, object]:
         """The frame on show at `time` (the last that starts by then) and its time. `time` may not go back."""
         if self._shown is None:
             self._shown, self._next = next(self._timeline), next(self._timeline, None)
@@ -135,10 +135,21 @@ class VideoEnd:
 
     A step's frame is chosen within what exists of the step, so the end must be known before the step is
     decoded; remembering the step's frames instead would hold seconds of raw video.
+
+    on_cut_off: called with one sentence when the file turns out to stop before the length that its header declares;
+    None warns with a CutOffWarning instead.
     """
 
-    def __init__(self, container, stream, path: str | Path, zero: Fraction) -> None:
+    def __init__(
+        self,
+        container,
+        stream,
+        path: str | Path,
+        zero: Fraction,
+        on_cut_off: Callable[[str], None] | None = None,
+    ) -> None:
         self._container, self._stream, self._path, self._zero = container, stream, path, zero
+        self._on_cut_off = on_cut_off or _warn
         self._step = 1 / (frame_rate(stream) or _UNKNOWN_RATE_HZ)
         others = [s for s in container.streams.audio if s.codec_context is not None]
         self._packets = packets(container, stream, *others)
@@ -152,7 +163,7 @@ class VideoEnd:
             packet = next(self._packets, None)
             if packet is None:
                 self._end = self._last + self._duration_of_last()
-                self._warn_if_cut_off()
+                self._tell_if_cut_off()
             else:
                 self._note(packet)
         return limit if self._end is None else min(limit, self._end)
@@ -184,16 +195,18 @@ class VideoEnd:
             return min(self._lasts, self._step)
         return min(self._lasts, declared)
 
-    def _warn_if_cut_off(self) -> None:
+    def _tell_if_cut_off(self) -> None:
         """Say so, once, when a file stops before the length its header declares."""
         container = self._container
         if container.duration is None or not container.format.name.startswith(_DECLARING_FORMATS):
             return
         declared = Fraction(container.duration, 1_000_000)
         if self._file_end + Fraction(_TRUNCATION_S) < declared:
-            warnings.warn(
+            self._on_cut_off(
                 f"{self._path} ends at {float(self._file_end):.1f} s although it declares "
-                f"{float(declared):.1f} s; it is cut off or damaged.",
-                CutOffWarning,
-                stacklevel=2,
+                f"{float(declared):.1f} s; it is cut off or damaged."
             )
+
+
+def _warn(sentence: str) -> None:
+    warnings.warn(sentence, CutOffWarning, stacklevel=3)

@@ -43,7 +43,7 @@ class Sound:
     def between(self, first: int, end: int) -> np.ndarray | None:
         """Samples [first, end): (C, n) float32 in [-1, 1], zeros where the sound pauses; None without any.
 
-        Windows must be asked for in order; what lies before `first` is forgotten.
+        Windows must be taken in order; what lies before `first` is forgotten.
         """
         while self._reached is not None and self._reached < end:
             start, chunk = next(self._source, (None, None))

@@ -17,7 +17,7 @@ _PREROLL_S = Fraction(1, 10)
 
 
 def can_be_copied(stream) -> bool:
-    """Whether mp4 takes this audio stream's packets as they are; found out by writing a header to memory."""
+    """Whether mp4 takes this audio stream's packets as they are; a header is written to memory to find out."""
     import av
 
     if stream.codec_context.codec.canonical_name not in _COPIED:

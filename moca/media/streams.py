@@ -1,5 +1,6 @@
 """Opening a video file, choosing its streams, decoding them; one line for everything that can be wrong."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,26 +15,28 @@ _TEXT_FORMATS = {"tty", "bin", "xbin", "adf", "idf"}
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a video file says about itself.
-
-    width, height: size in pixels as shown, after rotation. rate_hz: average frames per second, None when the
-    file does not say. duration_s: declared length of the video stream (else of the file), None when not
-    declared. rotation_deg: clockwise turn from the stored to the shown picture, 0, 90, 180 or 270.
-    video_stream, audio_stream: the chosen indices into the file's streams (audio None without sound);
-    video_streams, audio_streams: all that could be chosen. sample_rate_hz, channels: of the chosen audio.
-    """
+    """What a video file says about itself."""
 
     path: Path
     width: int
+    """In pixels as shown, after rotation; height too."""
     height: int
     rate_hz: float | None
+    """Average frames per second; None when the file does not say."""
     duration_s: float | None
+    """Declared length of the video stream, else of the file; None when it is not declared."""
     rotation_deg: int
+    """Clockwise turn from the stored to the shown picture: 0, 90, 180 or 270."""
     video_stream: int
+    """Index of the chosen one among the file's streams."""
     audio_stream: int | None
+    """The same for the sound; None without any."""
     video_streams: tuple[int, ...]
+    """Indices of all video streams that could be chosen."""
     audio_streams: tuple[int, ...]
+    """Indices of all audio streams that could be chosen."""
     sample_rate_hz: int | None
+    """Of the chosen audio stream; None without any. So is channels."""
     channels: int | None
 
 
@@ -88,8 +91,8 @@ def choose_video(container, path: str | Path, index: int | None = None):
 
     streams = video_streams(container)
     if not streams:
-        found = "only audio" if container.streams.audio else "nothing that shows moving pictures"
-        raise InputError(f"{path} has no video stream, {found}; {GIVE_A_VIDEO}")
+        content = "only audio" if container.streams.audio else "nothing that shows moving pictures"
+        raise InputError(f"{path} has no video stream, {content}; {GIVE_A_VIDEO}")
     if index is not None:
         return _with_index(streams, path, "video", index)
     return max(streams, key=lambda s: (bool(s.disposition & Disposition.default), s.width * s.height, -s.index))
@@ -126,6 +129,16 @@ def _with_index(streams: list, path: str | Path, kind: str, index: int):
 def frame_rate(stream) -> Fraction | None:
     """Average frames per second of a video stream, None when the file does not say."""
     return stream.average_rate or stream.guessed_rate or None
+
+
+def declared_duration_s(container, stream) -> float | None:
+    """Length in seconds of a video stream as the file's header says it, else of the file; None when it does not."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag is not None:  # Matroska keeps the length of a stream here
+        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
+    return container.duration / 1e6 if container.duration else None
 
 
 def packets(container, *streams) -> Iterator:

@@ -3,8 +3,7 @@
 Time zero is the moment the first frame of the video stream is shown; sound is placed by its own time stamps.
 """
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from fractions import Fraction
 from itertools import count
@@ -20,6 +19,7 @@ from moca.media.streams import (
     audio_streams,
     choose_audio,
     choose_video,
+    declared_duration_s,
     frame_rate,
     open_container,
     video_streams,
@@ -43,7 +43,7 @@ def probe(path: str | Path, *, video_stream: int | None = None, audio_stream: in
             width=pictures.width,
             height=pictures.height,
             rate_hz=None if rate is None else float(rate),
-            duration_s=_duration_s(container, video),
+            duration_s=declared_duration_s(container, video),
             rotation_deg=pictures.turn.degrees,
             video_stream=video.index,
             audio_stream=None if audio is None else audio.index,
@@ -54,15 +54,6 @@ def probe(path: str | Path, *, video_stream: int | None = None, audio_stream: in
         )
 
 
-def _duration_s(container, video) -> float | None:
-    if video.duration:
-        return float(video.duration * video.time_base)
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", video.metadata.get("DURATION", ""))
-    if tag is not None:  # Matroska keeps the length of a stream here
-        return 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3])
-    return container.duration / 1e6 if container.duration else None
-
-
 def read_steps(
     path: str | Path,
     *,
@@ -71,6 +62,7 @@ def read_steps(
     frame_at: float = 0.5,
     video_stream: int | None = None,
     audio_stream: int | None = None,
+    on_cut_off: Callable[[str], None] | None = None,
 ) -> Iterator[Step]:
     """Cut a video into steps and yield them in order, holding one step in memory whatever the length.
 
@@ -81,7 +73,9 @@ def read_steps(
 
     The file is opened and its first frame decoded at once, so InputError (nothing to read there, no video, no
     such stream, no frame that decodes) comes from the call, not from the loop. Damaged packets are passed
-    over; a file that stops before its declared end is read as far as it goes, with a UserWarning at the end.
+    over; a file that stops before its declared end is read as far as it goes. Then, with its last steps, on_cut_off
+    is called with one sentence about that, by the thread that takes the steps; it may raise an error to stop the
+    reading. None gives a CutOffWarning instead.
 
     >>> for step in read_steps("clip.mp4"):                       # doctest: +SKIP
     ...     print(step.start_s, step.frame.shape, step.audio is None)
@@ -99,7 +93,7 @@ def read_steps(
         video = choose_video(container, path, video_stream)
         audio = choose_audio(voice, path, audio_stream)
         pictures = Pictures(container, video, path)
-        end = VideoEnd(ahead, ahead.streams[video.index], path, pictures.zero)
+        end = VideoEnd(ahead, ahead.streams[video.index], path, pictures.zero, on_cut_off)
         sound = None
         if audio is not None:
             sound = Sound(voice, audio, zero=pictures.zero, sample_rate_hz=sample_rate_hz)
@@ -121,7 +115,7 @@ def _steps(
             end = video_end.by(start + length)
             if index and end - start <= _ROUNDING_S:
                 return
-            time, frame = pictures.at(start + frame_at * (end - start))
+            time, frame = pictures.on_show(start + frame_at * (end - start))
             window = None
             if sound is not None:
                 window = sound.between(ceil(start * sample_rate_hz), ceil(end * sample_rate_hz))

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from moca.core.files import written_whole
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.media.encoding import (
     AAC_FRAME,
@@ -22,7 +23,7 @@ from moca.media.encoding import (
 )
 from moca.media.pictures import Pictures
 from moca.media.soundtrack import CopiedSound, EncodedSound, can_be_copied
-from moca.media.streams import choose_audio, choose_video, frame_rate, open_container
+from moca.media.streams import choose_audio, choose_video, declared_duration_s, frame_rate, open_container
 
 
 def write_video(
@@ -95,15 +96,15 @@ def render_video(
     *,
     video_stream: int | None = None,
     audio_stream: int | None = None,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress = silent,
 ) -> None:
     """Write a painted copy of a video at its own size and frame timing, with its original sound, as mp4.
 
     paint(frame, time_s) gets every frame upright, (H, W, 3) uint8 RGB, with its time from time zero, and
     returns one of the same shape. Time stamps are kept exactly, a variable frame rate too. Sound is copied
     without loss where mp4 holds its codec, else re-encoded as AAC; without sound the copy has none.
-    H.264, yuv420p, or yuv444p where a side is odd (browsers may not play that). progress(time_s) is called
-    after each frame. Memory does not grow with the length of the video.
+    H.264, yuv420p, or yuv444p where a side is odd (browsers may not play that). progress counts seconds, after
+    each frame. Memory does not grow with the length of the video.
 
     Raises InputError before anything is written: a source that cannot be read, a target that is no mp4 name
     or is the source itself. On failure or interrupt nothing new is left behind.
@@ -119,11 +120,16 @@ def render_video(
         if max(pictures.width, pictures.height) > MAX_SIDE:
             size = f"{pictures.width}x{pictures.height}"
             raise InputError(f"a video is written with sides of at most {MAX_SIDE} pixels, {source} has {size}.")
+        length_s = declared_duration_s(container, video)
         temporary = stack.enter_context(written_whole(file))
-        _render(temporary, pictures, video, paint, (voice, audio), progress)
+
+        def report(time_s: float) -> None:
+            progress(f"writing {file.name}", time_s, length_s)
+
+        _render(temporary, pictures, video, paint, (voice, audio), report)
 
 
-def _render(temporary: Path, pictures: Pictures, video, paint, sound: tuple, progress) -> None:
+def _render(temporary: Path, pictures: Pictures, video, paint, sound: tuple, report: Callable[[float], None]) -> None:
     import av
 
     rate = frame_rate(video)
@@ -148,8 +154,7 @@ def _render(temporary: Path, pictures: Pictures, video, paint, sound: tuple, pro
             container.mux(stream.encode(encoded_frame(painted, stream, round(time / base), duration)))
             if track is not None:
                 track.up_to(time)
-            if progress is not None:
-                progress(float(time))
+            report(float(time))
         container.mux(stream.encode(None))
         if track is not None:
             track.up_to(None)
@@ -179,10 +184,10 @@ def _checked_sound(audio: np.ndarray, sample_rate_hz: int) -> tuple[np.ndarray, 
 
 def _check_frame(rgb: np.ndarray, shape: tuple | None, number: int) -> None:
     """Refuse a frame that is no (H, W, 3) uint8 picture, or not of the first frame's shape."""
-    found = f"shape {getattr(rgb, 'shape', None)} of {getattr(rgb, 'dtype', type(rgb).__name__)}"
+    received = f"shape {getattr(rgb, 'shape', None)} of {getattr(rgb, 'dtype', type(rgb).__name__)}"
     if getattr(rgb, "dtype", None) != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
-        raise InputError(f"frame {number} must be (height, width, 3) uint8 RGB, got {found}.")
+        raise InputError(f"frame {number} must be (height, width, 3) uint8 RGB, got {received}.")
     if max(rgb.shape[:2]) > MAX_SIDE:
-        raise InputError(f"frame {number} must have sides of at most {MAX_SIDE} pixels, got {found}.")
+        raise InputError(f"frame {number} must have sides of at most {MAX_SIDE} pixels, got {received}.")
     if shape is not None and rgb.shape != shape:
-        raise InputError(f"frame {number} must have the shape of the first frame, {shape}, got {found}.")
+        raise InputError(f"frame {number} must have the shape of the first frame, {shape}, got {received}.")

@@ -7,17 +7,40 @@ A video's sums do not depend on the other videos, so they can be computed anywhe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from moca.errors import InputError
 from moca.metrics.collecting import ByPlace
-from moca.metrics.segmentation import THRESHOLDS, frame_f, frame_iou, frame_iou_plain, threshold_curves
+from moca.metrics.segmentation import THRESHOLDS, frame_f, frame_iou, frame_iou_plain, mask_areas, threshold_curves
 
 BATCH_VIDEOS = (1, 4)
 """Videos per test batch: the official scripts' argparse default and the value in their shipped test.sh."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameMean:
+    """A metric that is the mean of a number per frame, over all frames of a kind in all videos."""
+
+    of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    """The number: from masks (N, H, W) bool and ground truth (N, H, W) to (N,) float64."""
+    over: Literal["frames", "sounding", "silent"]
+    """All annotated frames, those where something sounds, or the others."""
+    stored: str
+    """Name of its sum among a video's scores."""
+
+
+MEANS: dict[str, FrameMean] = {
+    "f_mask": FrameMean(of=frame_f, over="sounding", stored="f_mask"),
+    "miou_plain": FrameMean(of=frame_iou_plain, over="frames", stored="iou_plain"),
+    "false_positive_area": FrameMean(of=mask_areas, over="silent", stored="false_area"),
+    "mask_area": FrameMean(of=mask_areas, over="frames", stored="mask_area"),
+}
+"""By the metric's name. A metric more is its function, a line here, and a column of the protocol
+(`moca.evaluation.protocols.segmentation.COLUMNS`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +53,8 @@ class VideoScores:
     """Frames among them whose ground truth is not empty."""
     iou: float
     """Sum of the official IoU over all frames."""
-    iou_plain: float
-    """Sum of the usual IoU over all frames."""
-    f_mask: float
-    """Sum of the hard mask's F over the sounding frames."""
-    false_area: float
-    """Sum of the predicted fraction of the picture over the frames that are not sounding."""
-    mask_area: float
-    """Sum of the predicted fraction of the picture over all frames."""
+    means: Mapping[str, float]
+    """For every entry of MEANS, by its stored name, the sum over the frames it counts."""
     f_curve: tuple[float, ...]
     """Sum of the F curve over the sounding frames, one value per official threshold."""
 
@@ -49,16 +66,24 @@ class VideoScores:
             )
 
     def to_json(self) -> dict[str, object]:
-        """A JSON-able dict; floats survive the round trip bit for bit."""
-        return asdict(self) | {"f_curve": list(self.f_curve)}
+        """A JSON-able dict without nesting; floats survive the round trip bit for bit."""
+        counts = {"frames": self.frames, "sounding": self.sounding, "iou": self.iou}
+        return {**counts, **self.means, "f_curve": list(self.f_curve)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, object]) -> VideoScores:
         """The inverse of `to_json`; raises InputError for missing or unknown keys."""
-        names = {field.name for field in fields(cls)}
+        means = [mean.stored for mean in MEANS.values()]
+        names = {"frames", "sounding", "iou", "f_curve", *means}
         if set(stored) != names:
             raise InputError(f"a video's scores have the keys {sorted(names)}, got {sorted(stored)}; score it again.")
-        return cls(**{**stored, "f_curve": tuple(stored["f_curve"])})
+        return cls(
+            frames=stored["frames"],
+            sounding=stored["sounding"],
+            iou=stored["iou"],
+            means={name: stored[name] for name in means},
+            f_curve=tuple(stored["f_curve"]),
+        )
 
 
 def score_video(masks: np.ndarray, heats: np.ndarray, truth: np.ndarray) -> VideoScores:
@@ -68,15 +93,13 @@ def score_video(masks: np.ndarray, heats: np.ndarray, truth: np.ndarray) -> Vide
     (N, H, W) in [0, 1]: the threshold sweep of F comes from it. truth: (N, H, W), non-zero where it sounds.
     """
     curves = threshold_curves(heats, truth)
-    sounding, areas = curves.sounding, np.asarray(masks).mean((1, 2))
+    sounding = curves.sounding
+    counted = {"frames": np.ones_like(sounding), "sounding": sounding, "silent": ~sounding}
     return VideoScores(
         frames=len(sounding),
         sounding=int(sounding.sum()),
         iou=float(frame_iou(masks, truth).sum()),
-        iou_plain=float(frame_iou_plain(masks, truth).sum()),
-        f_mask=float(frame_f(masks, truth)[sounding].sum()),
-        false_area=float(areas[~sounding].sum()),
-        mask_area=float(areas.sum()),
+        means={mean.stored: float(mean.of(masks, truth)[counted[mean.over]].sum()) for mean in MEANS.values()},
         f_curve=tuple(curves.f.sum(axis=0).tolist()),
     )
 
@@ -122,7 +145,7 @@ class AVSBenchScores(ByPlace[VideoScores]):
         """
         videos = self.in_order()
         frames, sounding = sum(v.frames for v in videos), sum(v.sounding for v in videos)
-        silent = frames - sounding
+        counts = {"frames": frames, "sounding": sounding, "silent": frames - sounding}
         metrics: dict[str, float] = {}
         for batch in self.batch_videos:
             groups = [videos[i : i + batch] for i in range(0, len(videos), batch)]
@@ -130,10 +153,7 @@ class AVSBenchScores(ByPlace[VideoScores]):
             metrics[f"f_batch{batch}"] = _mean([_best_f(group, without=0.0) for group in groups])
         return metrics | {
             "f_batch_free": _best_f(videos, without=math.nan),
-            "f_mask": math.fsum(v.f_mask for v in videos) / sounding if sounding else math.nan,
-            "miou_plain": math.fsum(v.iou_plain for v in videos) / frames,
-            "false_positive_area": math.fsum(v.false_area for v in videos) / silent if silent else math.nan,
-            "mask_area": math.fsum(v.mask_area for v in videos) / frames,
+            **{name: _frame_mean(videos, mean.stored, counts[mean.over]) for name, mean in MEANS.items()},
             "videos": len(videos),
             "frames": frames,
             "sounding_frames": sounding,
@@ -142,6 +162,10 @@ class AVSBenchScores(ByPlace[VideoScores]):
 
 def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
+
+
+def _frame_mean(videos: list[VideoScores], stored: str, count: int) -> float:
+    return math.fsum(video.means[stored] for video in videos) / count if count else math.nan
 
 
 def _iou(videos: list[VideoScores]) -> float:

@@ -140,19 +140,22 @@ class LocalisationScores(ByPlace[LocalisedClip]):
         }
         sounding, marked = columns["sounding"], columns["ciou_any"][columns["sounding"]]
         detections = (columns["ciou_any"], columns["confidence"], sounding)
-        found = len(marked) > 0
-        strict = {f"iou_at_{at}": float((marked > at / 100).mean()) if found else math.nan for at in (10, 30, 50)}
+        any_marked = len(marked) > 0
+        strict = {
+            f"iou_at_{percent}": float((marked > percent / 100).mean()) if any_marked else math.nan
+            for percent in (10, 30, 50)
+        }
         return {
             "ciou_at_50": float((columns["ciou"] >= 0.5).mean()),
             "auc": success_area(columns["ciou"]),
             "mean_ciou": float(columns["ciou"].mean()),
             **strict,
-            "auc_avgn": success_area(marked) if found else math.nan,
+            "auc_avgn": success_area(marked) if any_marked else math.nan,
             "ap_at_30": detection_ap(*detections, at=0.3),
             "ap_at_50": detection_ap(*detections, at=0.5),
             "f1_at_30": detection_f1(*detections, at=0.3),
             "piap_reversed": float(columns["piap_reversed"].mean()),
-            "ap_pixel": float(columns["ap_pixel"][sounding].mean()) if found else math.nan,
+            "ap_pixel": float(columns["ap_pixel"][sounding].mean()) if any_marked else math.nan,
             "videos": len(clips),
             "sounding": int(sounding.sum()),
         }

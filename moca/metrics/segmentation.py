@@ -99,6 +99,11 @@ def frame_f(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(truth.any((1, 2)), f, np.nan)
 
 
+def mask_areas(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Masked fraction of every frame, (N,) float64 in [0, 1]; pred, truth: (N, H, W), whatever the truth is."""
+    return np.asarray(pred).mean((1, 2))
+
+
 def threshold_curves(scores: np.ndarray, truth: np.ndarray) -> ThresholdCurves:
     """Precision, recall and F at the 255 official thresholds (score >= threshold), one pass per frame.
 

@@ -89,15 +89,15 @@ def score_labels(pred: np.ndarray, truth: np.ndarray, classes: int = CLASSES) ->
         pairs = pairs.reshape(classes + 1, classes)[1:]
         hits[frame], predicted[frame], labelled[frame] = pairs.diagonal(), pairs.sum(axis=0), pairs.sum(axis=1)
     union = predicted + labelled - hits
-    seen = union > 0
-    iou = np.divide(hits, union, out=np.zeros_like(union), where=seen)
+    occurs = union > 0
+    iou = np.divide(hits, union, out=np.zeros_like(union), where=occurs)
     # 1.3 P R / (0.3 P + R) with P = hits / predicted and R = hits / labelled; 0 where the official one has 0 / 0.
     weighted = BETA_SQUARED * labelled + predicted
-    f = np.divide((1 + BETA_SQUARED) * hits, weighted, out=np.zeros_like(union), where=seen)
+    f = np.divide((1 + BETA_SQUARED) * hits, weighted, out=np.zeros_like(union), where=occurs)
     return ClassSums(
         iou=tuple(iou.sum(axis=0).tolist()),
         f=tuple(f.sum(axis=0).tolist()),
-        count=tuple(seen.sum(axis=0).tolist()),
+        count=tuple(occurs.sum(axis=0).tolist()),
         frames=len(pred),
     )
 
@@ -109,15 +109,16 @@ def semantic_metrics(iou: np.ndarray, f: np.ndarray, count: np.ndarray) -> dict[
     """
     count = np.asarray(count)
     objects = count[..., 1:] > 0
-    seen = objects.sum(axis=-1)
+    occurring = objects.sum(axis=-1)
     metrics: dict[str, np.ndarray] = {}
     for name, sums in (("miou", iou), ("f", f)):
         mean = np.divide(sums, count, out=np.zeros(count.shape), where=count > 0)
         metrics[name] = mean.mean(axis=-1)
         metrics[f"{name}_but_last"] = mean[..., :-1].mean(axis=-1)
         total = (mean[..., 1:] * objects).sum(axis=-1)
-        metrics[f"{name}_seen"] = np.divide(total, seen, out=np.full(seen.shape, np.nan), where=seen > 0)
-    return metrics | {"classes_seen": seen}
+        absent = np.full(occurring.shape, np.nan)
+        metrics[f"{name}_seen"] = np.divide(total, occurring, out=absent, where=occurring > 0)
+    return metrics | {"classes_seen": occurring}
 
 
 class SemanticScores(ByPlace[ClassSums]):

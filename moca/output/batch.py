@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moca.core.files import write_text_whole
+from moca.core.files import write_csv_whole
 from moca.core.method import Method
+from moca.core.progress import Progress, named, silent
 from moca.errors import InputError
 from moca.media.collecting import collect_videos
 from moca.output.config import OutputConfig
-from moca.output.segment_file import Summary, segment_file
+from moca.output.products import Summary
+from moca.output.segment_file import segment_file
 
 
 @dataclass
 class BatchOutcome:
-    """What became of every input: finished ones with their summary, failed ones with the reason."""
+    """What became of every input."""
 
     done: dict[Path, Summary] = field(default_factory=dict)
+    """Finished videos."""
     failed: dict[Path, str] = field(default_factory=dict)
+    """Videos that could not be segmented, with the reason."""
 
 
 def is_single(inputs: Sequence[Path]) -> bool:
@@ -29,27 +31,29 @@ def is_single(inputs: Sequence[Path]) -> bool:
     return len(inputs) == 1 and not inputs[0].is_dir()
 
 
-def output_folders(videos: Sequence[Path], inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """Where each video's outputs go: out itself for one file, else a folder in out named after the video.
+def run_folders(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """The videos that are meant and the folder of each one's run: out itself for one file, else one inside it.
 
-    Below a given folder the tree is kept. Two videos that would share a folder are told apart by their suffix.
+    That folder is named after the video alone, whatever others are there: its path below the folder that was given,
+    with "_" for the last dot, so `videos/deep/clip.mp4` goes to `out/deep/clip_mp4`. A file given by name counts from
+    its own folder. Raises InputError as `collect_videos` does, and for two videos that would share a folder.
     """
+    videos = collect_videos(inputs)
     if is_single(inputs):
         return {videos[0]: out}
-    folders: dict[Path, Path] = {}
-    taken: set[Path] = set()
+    roots = sorted((given for given in inputs if given.is_dir()), key=lambda root: len(root.parts))
+    owners: dict[Path, Path] = {}
     for video in videos:
-        root = next((given for given in inputs if given.is_dir() and video.is_relative_to(given)), video.parent)
-        relative = video.relative_to(root)
-        folder = out / relative.with_suffix("")
-        if folder in taken:
-            folder = out / relative.with_name(relative.name.replace(".", "_"))
-        count = 2
-        while folder in taken:
-            folder, count = folder.with_name(f"{folder.name}_{count}"), count + 1
-        folders[video] = folder
-        taken.add(folder)
-    return folders
+        root = next((root for root in roots if video.is_relative_to(root)), video.parent)
+        path = video.relative_to(root)
+        folder = out / path.with_name(f"{path.stem}_{path.suffix[1:]}" if path.suffix else path.name)
+        if folder in owners:
+            raise InputError(
+                f"every video must have a place of its own in {out}, {owners[folder]} and {video} would both be "
+                f"written to {folder}; give a folder that holds both, or one of them with another -o."
+            )
+        owners[folder] = video
+    return {video: folder for folder, video in owners.items()}
 
 
 def segment_many(
@@ -59,19 +63,18 @@ def segment_many(
     config: OutputConfig,
     *,
     overwrite: bool = False,
-    on_file: Callable[[Path], Callable[[str, float], None]] = lambda path: lambda stage, share: None,
+    progress: Progress = silent,
 ) -> BatchOutcome:
     """Segment every video; of several, one that fails is noted in out/failures.csv and the rest go on.
 
-    Finished videos with the same settings are not done again. on_file(path) gives the progress callback of a
-    file. Run again after mending a video and its line disappears from failures.csv.
+    Finished videos with the same settings are not done again. progress counts seconds of a video, whose name comes
+    before what is done. Run again after mending a video and its line disappears from failures.csv.
     """
-    videos = collect_videos(inputs)
     outcome = BatchOutcome()
-    for video, target in output_folders(videos, inputs, out).items():
-        progress = on_file(video)
+    for video, target in run_folders(inputs, out).items():
+        shown = named(video.name, progress)
         try:
-            outcome.done[video] = segment_file(method, video, target, config, overwrite=overwrite, progress=progress)
+            outcome.done[video] = segment_file(method, video, target, config, overwrite=overwrite, progress=shown)
         except InputError as error:
             if is_single(inputs):
                 raise
@@ -82,11 +85,7 @@ def segment_many(
 
 
 def _write_failures(path: Path, failed: dict[Path, str]) -> None:
-    if not failed:
+    if failed:
+        write_csv_whole(path, ["video", "error"], [(str(video), reason) for video, reason in failed.items()])
+    else:
         path.unlink(missing_ok=True)
-        return
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["video", "error"])
-    writer.writerows((str(video), reason) for video, reason in failed.items())
-    write_text_whole(path, table.getvalue())

@@ -1,145 +1,63 @@
-"""What a model makes mask proposals with: which mask predictor and object detector its card names, and loading them.
+"""The card of a model: pipeline.json in its folder, which names its encoder, adapters, licence and calibration.
 
-A card (pipeline.json) may have three entries: "masks" and "objects", each a folder beside the card, an absolute path,
-a hub id or "mini"; and "proposals", fields of `ProposalConfig`. Without them a model makes none.
+A row of the catalogue has one, too: that of the bundled model, or one made up from what the manifest says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from moca.adapters import fingerprint
 from moca.errors import InputError
-from moca.foundation.manifest import local_source
-from moca.segmentation.config import MATCH, ProposalConfig
-from moca.segmentation.proposals import Proposer
+from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row
+from moca.foundation.manifest import bundled_weights, find_entry
 
-ENTRIES = ("masks", "objects", "proposals")
-HUGE_MASKS, HUGE_OBJECTS = "sam-vit-huge", "owlv2-base-ensemble"  # names of the manifest
-NONE_FOR_HUGE = (
-    f"Without {HUGE_MASKS} and {HUGE_OBJECTS} the masks are the coarse ones; fetch both with moca weights fetch for "
-    "mask proposals."
-)
+PIPELINE_FORMAT = 1
+CARD = "pipeline.json"
+OPEN_GATE = "The gate is not calibrated for this model: only silence closes it."
+UNCALIBRATED = {"gate": -1.0, "heat_low": -1.0}
+"""Settings of a model that was not calibrated: the gate is open, the heat map shows every cosine."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What proposals are made with.
+def card_of(model: str | Path) -> tuple[dict[str, Any], Path]:
+    """The card of a model and the folder that its relative names start from.
 
-    config: their settings. masks, objects: names for `load_sam` and `load_objects`, None where a model has none.
-    notice: what a user must know of the choice, or None.
+    model: name of a row of the catalogue, or a folder with a pipeline.json. Raises InputError, in one line, for
+    anything else and for a card that cannot be used.
     """
-
-    config: ProposalConfig
-    masks: str | None = None
-    objects: str | None = None
-    notice: str | None = None
+    row = CATALOGUE.get(str(model))
+    return (read_card(Path(model), str(model)), Path(model)) if row is None else row_card(row)
 
 
-def read_parts(card: Mapping[str, Any], folder: Path, asked: Mapping[str, Any]) -> Parts:
-    """The parts that a card names, with the settings asked for instead of its own.
-
-    folder: where the card lies. asked: fields of `ProposalConfig`. Raises InputError for settings that are not known
-    or not possible, and for a kind of proposals that the card names no models for.
-    """
-    path = folder / "pipeline.json"
-    stored = card.get("proposals", {})
-    if not isinstance(stored, dict) or (unknown := sorted(set(stored) - set(ProposalConfig.__dataclass_fields__))):
-        found = ", ".join(unknown) if isinstance(stored, dict) else repr(stored)
-        known = ", ".join(ProposalConfig.__dataclass_fields__)
-        raise InputError(f"proposals in {path} must be an object with any of {known}, got {found}; restore it.")
-    try:
-        config = ProposalConfig(**stored)
-    except (InputError, TypeError) as error:
-        raise InputError(f"proposals in {path} cannot be used: {error}") from None
-    parts = Parts(
-        masks=_locate(card.get("masks"), folder),
-        objects=_locate(card.get("objects"), folder),
-        config=replace(config, **_threshold(config, asked), **asked),
-    )
-    for name in needed(parts.config.kind):
-        if getattr(parts, name) is None:
-            raise InputError(
-                f"proposals {parts.config.kind} need {name} in {path}, which names none; add it, or choose proposals "
-                "none."
-            )
-    _check_used(parts.config, asked)
-    return parts
+def row_card(row: Row) -> tuple[dict[str, Any], Path]:
+    """What `card_of` returns for a row: the encoder is the row's name, and no file need have been fetched."""
+    home = bundled_weights() / BUNDLED
+    if row.bundled:
+        card = read_card(home, row.name)
+        models = {role: row.entry(role) for role in ("masks", "objects") if role in card}
+        return card | models | {"name": row.name, "encoder": row.name}, home
+    licence = f"ImageBind: {find_entry(row.encoder).licence}"
+    calibration = {"frozen_segment": UNCALIBRATED, "frozen_notice": OPEN_GATE}
+    return {"name": row.name, "encoder": row.name, "licence": licence, **calibration}, home
 
 
-def huge_parts(asked: Mapping[str, Any]) -> Parts:
-    """What goes with ImageBind-Huge: boxes where SAM and OWLv2 have been fetched, else none, which is said.
-
-    asked: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError.
-    """
-    config, notice = ProposalConfig(**{"kind": "boxes", **_threshold(ProposalConfig(), asked), **asked}), None
-    try:
-        found = {name: str(local_source(_HUGE[name])) for name in needed(config.kind)}
-    except InputError:
-        if "kind" in asked:
-            raise
-        config, notice, found = replace(config, kind="none"), NONE_FOR_HUGE, {}
-    _check_used(config, asked)
-    return Parts(**found, config=config, notice=notice)
-
-
-def _threshold(config: ProposalConfig, asked: Mapping[str, Any]) -> dict[str, float]:
-    """The threshold of a rule that is asked for instead of the model's, unless one is asked for, too."""
-    rule = asked.get("rule", config.rule)
-    return {"match": MATCH[rule]} if rule != config.rule and rule in MATCH and "match" not in asked else {}
-
-
-def _check_used(config: ProposalConfig, asked: Mapping[str, Any]) -> None:
-    """Refuse settings of proposals that are not made: whoever gives one believes it has an effect."""
-    if config.kind == "none" and (unused := [name for name in asked if name != "kind"]):
+def read_card(folder: Path, model: str) -> dict[str, Any]:
+    """The card in a folder, checked; model: what the message calls it where there is none. Raises InputError."""
+    path = folder / CARD
+    if not path.is_file():
+        known = ", ".join(CATALOGUE)
         raise InputError(
-            f"{', '.join(unused)} rule mask proposals, which this model does not make here; ask for proposals boxes or "
-            "grid."
+            f"model must be {known} or a folder with a {CARD}, got {model}; give one of them, or make one with "
+            "moca train."
         )
-
-
-def needed(kind: str) -> tuple[str, ...]:
-    """Entries of a card without which a kind of proposals cannot be made."""
-    return {"none": (), "boxes": ("masks", "objects"), "grid": ("masks",)}[kind]
-
-
-def make_proposer(parts: Parts, device: str | torch.device) -> tuple[Proposer | None, dict[str, str]]:
-    """The parts loaded and put together, and their fingerprints; None and {} where no proposals are made."""
-    if parts.config.kind == "none":
-        return None, {}
-    from moca.foundation.sam.sam import load_sam  # imported late: it takes as long as all the rest
-
-    loaded = {"masks": load_sam(parts.masks, device=device)}
-    if "objects" in needed(parts.config.kind):
-        from moca.foundation.owlv2 import load_objects
-
-        loaded["objects"] = load_objects(parts.objects, device=device)
-    prints = {name: fingerprint(part.model.state_dict()) for name, part in loaded.items()}
-    return Proposer(parts.config, **loaded), prints
-
-
-def described_parts(card: Mapping[str, Any], folder: Path | None) -> dict[str, Any]:
-    """The entries of a card for a card that lies elsewhere: folders become absolute.
-
-    folder: where the card lies, or None for one whose own models are meant by "mini".
-    """
-    entries = {name: card[name] for name in ENTRIES if name in card}
-    for name in {"masks", "objects"} & set(entries):
-        entries[name] = "mini" if folder is None else _locate(entries[name], folder)
-    return entries
-
-
-def _locate(name: str | None, folder: Path) -> str | None:
-    """A name as the loaders take it: a folder beside the card, unless it is mini, absolute or a hub id."""
-    if name is None or name == "mini" or Path(name).is_absolute():
-        return name
-    beside = folder / name
-    return str(beside.resolve()) if beside.exists() or "/" not in name else name
-
-
-_HUGE = {"masks": HUGE_MASKS, "objects": HUGE_OBJECTS}
+    try:
+        card = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is not valid JSON ({error}); restore it or train again.") from None
+    if not isinstance(card, dict) or card.get("format") != PIPELINE_FORMAT:
+        number = card.get("format") if isinstance(card, dict) else None
+        raise InputError(f"{path} must have format {PIPELINE_FORMAT}, got {number}; use the version that wrote it.")
+    if absent := [name for name in ("name", "encoder", "licence") if name not in card]:
+        raise InputError(f"{path} must name {', '.join(absent)}, which it does not; restore it or train again.")
+    return card

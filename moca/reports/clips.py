@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import cv2
 import numpy as np
 
-from moca.core.files import written_whole
+from moca.core.files import write_bytes_whole
+from moca.core.maps import shrink_mask
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.evaluation.cache import ClipCache
 from moca.evaluation.protocols.protocol import decided_heat
 from moca.reports.painting import Colour, paint_heat, paint_mask
-from moca.reports.pictures import jpeg, small_mask
+from moca.reports.thumbnails import jpeg
 
 if TYPE_CHECKING:
     from moca.core.method import Method
     from moca.core.step import StepResult
     from moca.evaluation import Clip, EvaluationProtocol, EvaluationResult
 
+Item = TypeVar("Item")
 TRUTH_COLOUR: Colour = (60, 220, 120)
-CELL_PX = 128  # height of one picture
-FRAMES = 5  # most frames shown of a clip
+CELL_PX = 128
+"""Height of one picture; a frame wider than four times its height is lower, at that width."""
+CELL_MIN_PX = 16
+"""Least width and height of one picture; a narrower frame is stretched."""
+CELL_MAX_WIDTH_PX = 4 * CELL_PX
+FRAMES = 5
+"""Most frames shown of a clip."""
 _JPEG_QUALITY = 80
 
 
 def chosen_clips(result: EvaluationResult, count: int, *, worst_first: bool = False) -> list[int]:
-    """Places of the clips to show, sorted by the protocol's metric of a clip; those without it come last.
+    """Indices in `result.clips` of the clips to show, sorted by the protocol's metric of a clip, those without it last.
 
     Best first, and where there are more than count, evenly spaced from the best to the worst; worst_first: the count
-    worst ones.
+    worst ones. Raises InputError for a negative count.
     """
     if count < 0:
         raise InputError(f"the gallery must show at least 0 clips, got {count}; 0 leaves it out.")
@@ -40,52 +48,54 @@ def chosen_clips(result: EvaluationResult, count: int, *, worst_first: bool = Fa
     lower = result.measured_by.column(metric).better == "lower"
     sign = 1 if lower == (not worst_first) else -1
 
-    def rank(place: int) -> tuple[bool, float, int]:
-        value = result.clips[place].metrics[metric]
-        return math.isnan(value), 0.0 if math.isnan(value) else sign * value, place
+    def rank(index: int) -> tuple[bool, float, int]:
+        value = result.clips[index].metrics[metric]
+        return math.isnan(value), 0.0 if math.isnan(value) else sign * value, index
 
     order = sorted(range(len(result.clips)), key=rank)
     if worst_first or count >= len(order):
         return order[:count]
-    if count == 1:
-        return order[:1]
-    return [order[round(at * (len(order) - 1) / (count - 1))] for at in range(count)]
+    return _spaced(order, count)
+
+
+def _spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """At most count items, evenly spaced from the first to the last; the first alone where count is 1."""
+    if count >= len(items):
+        return list(items)
+    return [items[round(number * (len(items) - 1) / max(1, count - 1))] for number in range(count)]
 
 
 def clip_pictures(
     method: Method,
     clips: Sequence[Clip],
-    places: Iterable[int],
+    indices: Iterable[int],
     *,
     protocol: EvaluationProtocol,
     cache: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> dict[int, bytes]:
-    """JPEG of each of the clips at `places`: see `draw_clip`.
+    """JPEG of the clips at these indices, by index: see `draw_clip`.
 
     An evaluation keeps no masks, so the method runs once more on these clips; with a cache (that of `evaluate`) their
-    pictures are kept there and a second report draws nothing anew.
+    pictures are kept there and a second report draws nothing anew. progress counts clips.
     """
-    places = list(places)
+    indices = list(indices)
     store = ClipCache(Path(cache), method, protocol) if cache is not None else None
     pictures = {}
-    for done, place in enumerate(places, start=1):
-        clip = clips[place]
-        path = store.path(clip, ".jpg") if store else None
+    for done, index in enumerate(indices, start=1):
+        path = store.path(clips[index], ".jpg") if store else None
         if path is not None and path.is_file():
-            pictures[place] = path.read_bytes()
+            pictures[index] = path.read_bytes()
         else:
-            pictures[place] = draw_clip(clip, list(method.segment_steps(clip.steps())))
+            pictures[index] = draw_clip(clips[index], list(method.segment_steps(clips[index].steps())))
             if path is not None:
-                with written_whole(path) as temporary:
-                    temporary.write_bytes(pictures[place])
-        if progress:
-            progress(done, len(places))
+                write_bytes_whole(path, pictures[index])
+        progress("drawing clips", done, len(indices))
     return pictures
 
 
 def draw_clip(clip: Clip, results: Sequence[StepResult]) -> bytes:
-    """A JPEG of a clip: a column for each of up to five annotated frames, evenly spaced.
+    """A JPEG of a clip: a column for each of up to five annotated frames, evenly spaced; results: one for each step.
 
     From top to bottom: the ground truth outlined, the method's mask, its heat map (black is 0, yellow is 1).
     """
@@ -94,21 +104,25 @@ def draw_clip(clip: Clip, results: Sequence[StepResult]) -> bytes:
         for step, truth, result in zip(clip.steps(), clip.truths(), results, strict=True)
         if truth is not None
     ]
-    if len(shown) > FRAMES:
-        shown = [shown[round(at * (len(shown) - 1) / (FRAMES - 1))] for at in range(FRAMES)]
-    columns = [np.vstack(_cells(*step)) for step in shown]
+    columns = [np.vstack(_cells(*step)) for step in _spaced(shown, FRAMES)]
     picture = np.hstack([column for column in columns if column.shape[0] == columns[0].shape[0]])
     return jpeg(picture, _JPEG_QUALITY)
 
 
 def _cells(frame: np.ndarray, truth: np.ndarray, result: StepResult) -> list[np.ndarray]:
-    height, width = frame.shape[:2]
-    size = max(16, round(width * CELL_PX / height)), CELL_PX
-    way = cv2.INTER_AREA if height > CELL_PX else cv2.INTER_LINEAR
-    small = cv2.resize(frame, size, interpolation=way)
-    heat = cv2.resize(np.nan_to_num(decided_heat(result)).astype(np.float32), size, interpolation=way)
+    """The truth, the mask and the heat map of a frame, one picture each."""
+    height, width = _cell_size(*frame.shape[:2])
+    way = cv2.INTER_AREA if frame.shape[0] > height else cv2.INTER_LINEAR
+    small = cv2.resize(frame, (width, height), interpolation=way)
+    heat = np.nan_to_num(decided_heat(result)).astype(np.float32)
     return [
-        paint_mask(small, small_mask(truth, size), colour=TRUTH_COLOUR, alpha=0.15),
-        paint_mask(small, small_mask(result.mask, size)),
-        paint_heat(small, heat),
+        paint_mask(small, shrink_mask(truth, (height, width)), colour=TRUTH_COLOUR, alpha=0.15),
+        paint_mask(small, shrink_mask(result.mask, (height, width))),
+        paint_heat(small, cv2.resize(heat, (width, height), interpolation=way)),
     ]
+
+
+def _cell_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the picture of a frame."""
+    scale = min(CELL_PX / height, CELL_MAX_WIDTH_PX / width)
+    return max(CELL_MIN_PX, round(height * scale)), max(CELL_MIN_PX, round(width * scale))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from moca.reports.chart import escape
+from markupsafe import Markup
+
+from moca.reports.templating import render
 
 BINS = 20
+"""Parts of [0, 1], a bar each."""
 _WIDTH, _HEIGHT = 900, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 16, 26, 40
 
@@ -25,34 +28,39 @@ def bin_counts(values: Sequence[float], bins: int = BINS) -> list[int]:
     return counts
 
 
-def draw_histogram(values: Sequence[float], title: str) -> str:
+def draw_histogram(values: Sequence[float], title: str) -> Markup:
     """SVG of a bar per part of [0, 1], with the mean marked; a sentence where there is nothing to show."""
     known = [value for value in values if not math.isnan(value)]
     if not known:
-        return f'<p class="note">{escape(title)} exists for none of the clips.</p>'
-    counts = bin_counts(known)
-    top, base = max(counts), _HEIGHT - _BOTTOM
-    room, tall = (_WIDTH - _LEFT - _RIGHT) / BINS, base - _TOP
+        return render("no_histogram.html", title=title)
     mean = sum(known) / len(known)
-    at = _LEFT + (_WIDTH - _LEFT - _RIGHT) * min(1.0, max(0.0, mean))
-    label = escape(f"{title} of {len(known)} clips, mean {mean:.3f}")
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">',
-        f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>',
-        f'<text x="{_LEFT - 8}" y="{_TOP + 4}" class="end">{top}</text>',
-        f'<text x="{_LEFT - 8}" y="{base + 4}" class="end">0</text>',
-    ]
+    room = (_WIDTH - _LEFT - _RIGHT) / BINS
+    return render(
+        "histogram.svg",
+        title=title,
+        label=f"{title} of {len(known)} clips, mean {mean:.3f}",
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        right=_WIDTH - _RIGHT,
+        top=_TOP,
+        base=_HEIGHT - _BOTTOM,
+        most=max(bin_counts(known)),
+        bars=_bars(bin_counts(known), room),
+        ticks=[(_LEFT + tick * room, tick / BINS) for tick in range(0, BINS + 1, BINS // 5)],
+        mean=mean,
+        mean_x=_LEFT + (_WIDTH - _LEFT - _RIGHT) * min(1.0, max(0.0, mean)),
+    )
+
+
+def _bars(counts: Sequence[int], room: float) -> Iterator[dict[str, object]]:
+    """Place, size and words of the bar of each part, `room` wide with its gap."""
+    tallest = _HEIGHT - _BOTTOM - _TOP
     for number, count in enumerate(counts):
-        height = tall * count / top
         low, high = number / BINS, (number + 1) / BINS
-        tip = escape(f"{low:.2f} to {high:.2f}: {count} {'clip' if count == 1 else 'clips'}")
-        place = f'x="{_LEFT + number * room + 1:.1f}" y="{base - height:.1f}"'
-        size = f'width="{room - 2:.1f}" height="{height:.1f}"'
-        parts.append(f'<rect class="bin" {place} {size}><title>{tip}</title></rect>')
-    for tick in range(0, BINS + 1, BINS // 5):
-        x = _LEFT + tick * room
-        parts.append(f'<text x="{x:.1f}" y="{base + 18}" class="middle">{tick / BINS:.1f}</text>')
-    parts.append(f'<line class="mean" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP - 6}" y2="{base}"/>')
-    parts.append(f'<text x="{at:.1f}" y="{_TOP - 10}" class="middle">mean {mean:.3f}</text>')
-    parts.append(f'<text x="{_WIDTH / 2}" y="{_HEIGHT - 6}" class="name middle">{escape(title)}</text>')
-    return "\n".join([*parts, "</svg>"])
+        yield {
+            "x": _LEFT + number * room + 1,
+            "width": room - 2,
+            "height": tallest * count / max(counts),
+            "tip": f"{low:.2f} to {high:.2f}: {count} {'clip' if count == 1 else 'clips'}",
+        }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moca.core.files import write_text_whole
+from moca.core.files import write_json_whole
 from moca.core.settings import Settings, setting
 from moca.errors import InputError
 
@@ -28,12 +28,15 @@ class ReproduceConfig(Settings):
     """
 
     data: Path = setting(
-        help="AVSBench's folder, or a stage's: its train splits are trained on, its test splits measured.", option=True
+        help="AVSBench's folder, or a stage's: its train splits are trained on, its test splits measured."
     )
-    out: Path = setting(help="Folder for the tables, runs and trained adapters.", option=True)
-    model: str = setting("mini", help="Whose frozen encoder: a name of the catalogue or a model's folder.", option=True)
+    out: Path = setting(help="Folder for the tables, runs and trained adapters.")
+    model: str = setting("mini", help="Whose frozen encoder: a name of the catalogue or a model's folder.")
     dino: str | None = setting(
-        None, help="DINO for image neighbours: a name, a folder or a hub id; the model's own if left out.", option=True
+        None, help="DINO for image neighbours: a name, a folder or a hub id; the model's own if left out."
+    )
+    tagger: str | None = setting(
+        None, help="For AVSS: what names the sound where a method does not; the model's own if left out."
     )
     seeds: tuple[int, ...] = setting(
         (0, 1, 2),
@@ -52,8 +55,8 @@ class ReproduceConfig(Settings):
     training: Mapping[str, Any] = setting(
         default_factory=dict, help="Settings of every training; what a row changes itself goes first."
     )
-    workers: int = setting(1, help="Processes that decode training clips.", least=1, option=True)
-    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.", option=True)
+    workers: int = setting(1, help="Processes that decode training clips.", least=1)
+    device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", Path(self.data))
@@ -94,19 +97,19 @@ def claim_folder(config: ReproduceConfig) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise InputError(f"{out} is not empty and holds no {RECORD}; choose an empty or new folder with -o.")
     try:
-        write_text_whole(path, json.dumps(now, indent=1) + "\n")
+        write_json_whole(path, now)
     except OSError as error:
         raise InputError(f"{out} cannot be written to ({error.strerror}); choose another folder with -o.") from None
 
 
 def _check_same(path: Path, now: dict[str, Any]) -> None:
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
-        other = next((name for name, value in now.items() if held[name] != value), None)
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        other = next((name for name, value in now.items() if stored[name] != value), None)
     except (OSError, ValueError, KeyError, TypeError):
         raise InputError(f"{path} must be what a reproduction writes, and it is not; choose another folder.") from None
     if other is not None:
         raise InputError(
-            f"{path.parent} holds a reproduction with {other} {held[other]!r}, got {now[other]!r}; give the same, or "
+            f"{path.parent} holds a reproduction with {other} {stored[other]!r}, got {now[other]!r}; give the same, or "
             "choose another folder with -o."
         )

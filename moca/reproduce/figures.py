@@ -12,22 +12,18 @@ import numpy as np
 from moca.evaluation import EvaluationResult
 from moca.evaluation.statistics import LEVEL, SAMPLES
 
-FROZEN = "frozen encoder"
-"""Name of the control that is the same model without its adapters."""
 Interval = tuple[float, float]
 PERCENTILES = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One run on one data set.
-
-    seeds: of the trainings, () where nothing is random. results: one for each seed, or the one there is; all of the
-    same clips.
-    """
+    """One run on one data set."""
 
     seeds: tuple[int, ...]
+    """Of the trainings, () where nothing is random."""
     results: tuple[EvaluationResult, ...]
+    """One for each seed, or the one there is; all of the same clips."""
 
     @property
     def deterministic(self) -> bool:
@@ -37,7 +33,9 @@ class Measured:
     @property
     def controls(self) -> tuple[str, ...]:
         """Names of the controls that every seed has."""
-        return tuple(name for name in self.results[0].controls if all(name in each.controls for each in self.results))
+        return tuple(
+            name for name in self.results[0].controls if all(name in result.controls for result in self.results)
+        )
 
     def values(self, metric: str, control: str | None = None) -> tuple[float, ...]:
         """A metric of every seed, NaN where it does not exist; control: under which, None for the run itself."""
@@ -59,8 +57,8 @@ class Measured:
         Runs on the same clips are measured on the same draws, so that their difference can be taken draw by draw.
         None for fewer than two clips.
         """
-        found = [samples.get(metric) for samples in self._samples]
-        return None if not found or any(each is None for each in found) else np.mean(found, axis=0)
+        by_seed = [samples.get(metric) for samples in self._samples]
+        return None if not by_seed or any(values is None for values in by_seed) else np.mean(by_seed, axis=0)
 
     def interval(self, metric: str) -> Interval | None:
         """95 % bootstrap interval, over clips, of the mean over the seeds; None for fewer than two clips."""

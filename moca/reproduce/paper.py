@@ -12,18 +12,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class PaperTable:
-    """One table as printed.
-
-    source: where it stands. data: the data sets of its columns. rows: by the paper's name of a row, for each data set
-    "first/second": mIoU and F, or IoU@0.5 and AUC on VGGSound-Single; "-" where the paper prints nothing.
-    """
+    """One table as printed."""
 
     source: str
+    """The paper and the number of the table."""
     data: tuple[str, ...]
+    """Names of the data sets of its columns."""
     rows: Mapping[str, str]
+    """By the paper's name of a row, for each data set "first/second": mIoU and F, or IoU@0.5 and AUC on
+    VGGSound-Single; "-" where the paper prints nothing."""
 
-    def value(self, row: str | None, data: str, place: int) -> float | None:
-        """What is printed for a row on a data set, in [0, 1]; place: 0 or 1, the first or the second number.
+    def value(self, row: str | None, data: str, position: int) -> float | None:
+        """What is printed for a row on a data set, in [0, 1]; position: 0 or 1, the first or the second number.
 
         None for a row, data set or number that the table does not have.
 
@@ -33,7 +33,7 @@ class PaperTable:
         if row not in self.rows or data not in self.data:
             return None
         numbers = self.rows[row].split()[self.data.index(data)].split("/")
-        return float(numbers[place]) if place < len(numbers) and numbers[place] != "-" else None
+        return float(numbers[position]) if position < len(numbers) and numbers[position] != "-" else None
 
 
 BENCHES = ("s4", "ms3")

@@ -56,7 +56,7 @@ def markdown_text(filled: Filled) -> str:
 
 
 def _markdown(sheet: Sheet, *, right_from: int) -> list[str]:
-    rule = ["---" if place < right_from else "---:" for place in range(len(sheet.head))]
+    rule = ["---" if column < right_from else "---:" for column in range(len(sheet.head))]
     lines = [sheet.head, rule, *sheet.rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
 

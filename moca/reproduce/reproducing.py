@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
+from moca.evaluation.datasets import DATASETS
 from moca.reproduce.config import ReproduceConfig, claim_folder
 from moca.reproduce.figures import Measured
 from moca.reproduce.plots import draw_table
@@ -17,37 +19,38 @@ from moca.reproduce.runs import NotRun, Runs
 from moca.reproduce.sets import ClipSet, read_set
 from moca.reproduce.sheets import Filled
 from moca.reproduce.specs import PAPER_ADAPTERS, Row, Table
-from moca.reproduce.tables import DATA, TABLES
+from moca.reproduce.tables import TABLES
 from moca.reproduce.trainings import Trainings
 
 ALL = "all"
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduced:
-    """What was written for one table. filled: its content. files: their paths. notes: what a user should know."""
+    """What was written for one table."""
 
     filled: Filled
+    """Its content."""
     files: tuple[Path, ...]
     notes: tuple[str, ...] = ()
+    """What a user should know."""
 
 
-def reproduce(name: str, config: ReproduceConfig, *, progress: Progress | None = None) -> list[Reproduced]:
+def reproduce(name: str, config: ReproduceConfig, *, progress: Progress = silent) -> list[Reproduced]:
     """Measure one of the paper's tables, or all of them, and write <table>.csv, .md, .tex and .png to config.out.
 
     name: a key of TABLES, or "all". What is finished is never done again, what was stopped goes on, and runs and
     trainings that several tables name are shared. Data sets that are not there leave their columns out and methods
-    that cannot be loaded their rows, each with a note. progress(what, done, total) is called often.
+    that cannot be loaded their rows, each with a note. progress: told of every clip and training step.
 
     Raises InputError, in one line: before anything is written for an unknown table, a folder of something else and a
     table none of whose data sets is there. With "all", tables without data are left out.
     """
     if name != ALL and name not in TABLES:
         raise InputError(f"table must be one of {', '.join(TABLES)} or {ALL}, got {name!r}; choose one of them.")
-    asked = list(TABLES.values()) if name == ALL else [TABLES[name]]
-    sets, absent = _read_sets(asked, config)
-    tables = [table for table in asked if set(table.data) & set(sets)]
+    requested = list(TABLES.values()) if name == ALL else [TABLES[name]]
+    sets, absent = _read_sets(requested, config)
+    tables = [table for table in requested if set(table.data) & set(sets)]
     if not tables:
         raise InputError(next(iter(absent.values())))
     trainings = Trainings(config, progress)
@@ -63,7 +66,14 @@ def _read_sets(tables: list[Table], config: ReproduceConfig) -> tuple[dict[str, 
     sets, absent = {}, {}
     for name in dict.fromkeys(data for table in tables for data in table.data):
         try:
-            sets[name] = read_set(name, config.data, model=config.model, device=config.device, most=config.clips)
+            sets[name] = read_set(
+                name,
+                config.data,
+                model=config.model,
+                tagger=config.tagger,
+                device=config.device,
+                most=config.clips,
+            )
         except InputError as error:
             absent[name] = str(error)
     return sets, absent
@@ -91,7 +101,7 @@ def _reproduce(
                     figures[row.label, data] = runs.measured(row.run, data)
         except NotRun as error:
             reasons[row.label] = str(error)
-    left_out = tuple(f"{DATA[data].title} was left out: {absent[data]}" for data in table.data if data in absent)
+    left_out = tuple(f"{DATASETS[data].title} was left out: {absent[data]}" for data in table.data if data in absent)
     filled = Filled(
         table=table,
         figures=figures,
@@ -124,30 +134,36 @@ def facts(
     figures: Mapping[tuple[str, str], Measured],
 ) -> list[str]:
     """What the figures were made with, a sentence each."""
-    told = [f"Model {config.model}, written by `{command(table.name, config)}`."]
+    sentences = [f"Model {config.model}, written by `{command(table.name, config)}`."]
     if notice := trainings.notice:
-        told.append(notice)
+        sentences.append(notice)
     if any(row.adapters for row in table.rows):
-        told.append(
+        sentences.append(
             f"The paper adapts blocks of ImageBind-Huge's 32; this model's image trunk has {trainings.depth}, and its "
             f"default of {trainings.blocks(PAPER_ADAPTERS)} stands for the paper's {PAPER_ADAPTERS}."
         )
     for training in table.trainings:
-        made = trainings.settings(training, config.seeds[0])
-        told.append(f"Training {training.name}: {made.steps:,} steps of {made.batch}, learning rate {made.lr:g}.")
+        settings = trainings.settings(training, config.seeds[0])
+        sentences.append(
+            f"Training {training.name}: {settings.steps:,} steps of {settings.batch}, learning rate {settings.lr:g}."
+        )
     for data in dict.fromkeys(data for _, data in figures):
         used = runs.sets[data]
-        told.append(" ".join([f"{used.title}: {len(used.clips)} of {used.about['listed']} test clips.", *used.notes]))
-    licences = {result.licence for found in figures.values() for result in found.results if result.licence}
-    told += [f"Licence of the results: {licence}" for licence in sorted(licences)]
-    return told
+        sentences.append(
+            " ".join([f"{used.title}: {len(used.clips)} of {used.about['listed']} test clips.", *used.notes])
+        )
+    licences = {result.licence for run in figures.values() for result in run.results if result.licence}
+    sentences += [f"Licence of the results: {licence}" for licence in sorted(licences)]
+    return sentences
 
 
 def command(name: str, config: ReproduceConfig) -> str:
     """The command line that a table is made by."""
     parts = ["moca", "reproduce", name, "--data", str(config.data), "-o", str(config.out)]
     parts += ["--seeds", ",".join(map(str, config.seeds)), "--model", config.model]
-    parts += [part for option in ("dino", "steps", "clips") for part in _option(option, getattr(config, option))]
+    parts += [
+        part for option in ("dino", "tagger", "steps", "clips") for part in _option(option, getattr(config, option))
+    ]
     parts += [part for key, value in config.training.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     return shlex.join(parts)
 

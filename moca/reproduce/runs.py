@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from moca.core.files import write_text_whole
+from moca.core.files import write_json_whole
 from moca.core.method import Method
+from moca.core.progress import Progress, named, silent
 from moca.errors import InputError
 from moca.evaluation import EvaluationResult, evaluate, read_results, write_results
-from moca.evaluation.variants import variants_of
+from moca.evaluation.variants import FROZEN, variants_of
 from moca.methods import OWN, load_method
 from moca.reproduce.config import ReproduceConfig
-from moca.reproduce.figures import FROZEN, Measured
+from moca.reproduce.figures import Measured
 from moca.reproduce.sets import ClipSet
 from moca.reproduce.specs import Run
 from moca.reproduce.trainings import Trainings
-from moca.segmenter import Segmenter
 from moca.version import __version__
 
 CONTROLS = ("muted", "swapped")
 ONCE = "once"
 RECORD = "run.json"
-Progress = Callable[[str, int, int], None]
 
 
 class NotRun(Exception):
@@ -34,8 +33,7 @@ class NotRun(Exception):
 class Runs:
     """All runs of a reproduction, below out/runs.
 
-    trainings: where trained models come from. sets: data sets by name. progress(what, done, total) is called after
-    every clip.
+    trainings: where trained models come from. sets: data sets by name. progress: told after every clip.
     """
 
     def __init__(
@@ -43,7 +41,7 @@ class Runs:
         config: ReproduceConfig,
         trainings: Trainings,
         sets: Mapping[str, ClipSet],
-        progress: Progress | None = None,
+        progress: Progress = silent,
     ) -> None:
         self.config, self.trainings, self.sets, self.progress = config, trainings, sets, progress
         self._known: dict[tuple[str, int | None, str], EvaluationResult] = {}
@@ -66,22 +64,22 @@ class Runs:
         if key not in self._known:
             depends = self._depends(run, seed, data)
             # What another method's defaults and weights are, only it knows: it is loaded, and finished clips are read.
-            found = _finished(self.place(run, seed, data), depends) if run.method == OWN else None
-            self._known[key] = found or self._evaluate(run, seed, data, depends)
+            finished = _finished(self.place(run, seed, data), depends) if run.method == OWN else None
+            self._known[key] = finished or self._evaluate(run, seed, data, depends)
         return self._known[key]
 
     def _depends(self, run: Run, seed: int | None, data: str) -> dict[str, Any]:
         """All that a result depends on, as JSON values, known without loading a model that runs."""
-        made = {"model": self.config.model, "weights": self.trainings.weights}
+        model: dict[str, Any] = {"model": self.config.model, "weights": self.trainings.weights}
         if run.training is not None:
-            made["training"] = self.trainings.settings(run.training, seed).to_dict()
-            made["trained_on"] = self.trainings.data
+            model["training"] = self.trainings.settings(run.training, seed).to_dict()
+            model["trained_on"] = self.trainings.data
         used = self.sets[data]
         return {
             "version": __version__,
             "method": run.method,
-            "settings": dict(run.settings),
-            **made,
+            "settings": {**_needed(run, used), **run.settings},
+            **model,
             "clips": used.fingerprint(),
             "protocol": used.protocol.basis,
             "controls": list(CONTROLS),
@@ -98,11 +96,12 @@ class Runs:
             controls=CONTROLS,
             variants=variants,
             cache=self.config.out / "clips",
-            progress=lambda done, total: self._tell(f"{name}: {used.title}", done, total),
+            progress=named(f"{name}, {used.title}", self.progress),
             data=used.about,
+            settings=_needed(run, used),
         )
         write_results(folder, {name: result})
-        write_text_whole(folder / RECORD, json.dumps(depends, indent=1) + "\n")  # last: it says the rest is whole
+        write_json_whole(folder / RECORD, depends)  # last: it says the rest is whole
         return result
 
     def _load(self, run: Run, seed: int | None) -> tuple[Method, dict[str, Method]]:
@@ -115,26 +114,27 @@ class Runs:
                 method = load_method(run.method, model, device=self.config.device, settings=run.settings)
             except InputError as error:
                 raise NotRun(str(error)) from None
-            self._loaded = key, method, _without_adapters(method, model)
+            self._loaded = key, method, _without_adapters(method)
         return self._loaded[1:]
 
-    def _tell(self, what: str, done: int, total: int) -> None:
-        if self.progress is not None:
-            self.progress(what, done, total)
 
-
-def _without_adapters(method: Method, model: str) -> dict[str, Method]:
-    """The same model without its adapters, everything else the same; nothing for a method that has none."""
-    if not isinstance(method, Segmenter) or not method.pipeline.adapted:
+def _needed(run: Run, used: ClipSet) -> dict[str, Any]:
+    """Settings of MoCA that the data set's protocol needs, but for those that the run sets itself."""
+    if run.method != OWN:
         return {}
-    return {FROZEN: variants_of(method, model)[FROZEN]}
+    return {name: value for name, value in used.settings.items() if name not in run.settings}
+
+
+def _without_adapters(method: Method) -> dict[str, Method]:
+    """The same model without its adapters, everything else the same; nothing for a method that has none."""
+    return {name: variant for name, variant in variants_of(method).items() if name == FROZEN}
 
 
 def _finished(folder: Path, depends: dict[str, Any]) -> EvaluationResult | None:
     """The result in a folder, None where there is none, or one that depends on something else."""
     try:
-        held = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if held != json.loads(json.dumps(depends)):
+        stored = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        if stored != json.loads(json.dumps(depends)):
             return None
         (result,) = read_results(folder).values()
     except (OSError, ValueError):  # an InputError is a ValueError

@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from moca.corpus.sources import evenly_spread
 from moca.evaluation import Clip, EvaluationProtocol
-from moca.evaluation.datasets import read_data
-from moca.reproduce.tables import DATA
+from moca.evaluation.datasets import DATASETS, read_data
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipSet:
-    """Clips of one data set with their protocol.
-
-    name: of the data set, see `DATA`. about: what they are, as JSON values. notes: what a reader should know of them.
-    """
+    """Test clips of one data set, and how they are measured."""
 
     name: str
+    """A key of `moca.evaluation.datasets.DATASETS`."""
     clips: tuple[Clip, ...]
     protocol: EvaluationProtocol
     about: dict[str, Any] = field(default_factory=dict)
+    """What the clips are, as JSON values."""
     notes: tuple[str, ...] = ()
+    """What a reader should know of them."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of `SegmentConfig` that the protocol needs."""
 
     @property
     def title(self) -> str:
         """The data set as a reader knows it."""
-        return DATA[self.name].title
+        return DATASETS[self.name].title
 
     def fingerprint(self) -> str:
         """Hex digits that change when a clip is added, removed or written again."""
@@ -39,18 +41,28 @@ class ClipSet:
         return digest.hexdigest()[:16]
 
 
-def read_set(name: str, root: Path, *, model: str = "mini", device: str = "auto", most: int | None = None) -> ClipSet:
+def read_set(
+    name: str,
+    root: Path,
+    *,
+    model: str = "mini",
+    tagger: str | None = None,
+    device: str = "auto",
+    most: int | None = None,
+) -> ClipSet:
     """The test split of a data set below root.
 
-    model, device: where AVSS's classes are told by the sound, for methods that do not tell them. most: take no more
-    clips, spread evenly over the set. Raises InputError, in one line, where the data set is not there or not whole.
+    model, tagger, device: where AVSS's classes are told by the sound, for methods that do not tell them; without a
+    tagger it is the model's, see `moca.evaluation.datasets.tagger_of`. most: take no more clips, spread evenly over the
+    set. Raises InputError, in one line, where the data set is not there or not whole.
     """
-    found = read_data(name, root, tagger="ast" if model == "huge" else "mini", device=device)
-    kept = sorted(evenly_spread(len(found.clips), len(found.clips) if most is None else most))
+    data = read_data(name, root, model=model, tagger=tagger, device=device)
+    chosen = sorted(evenly_spread(len(data.clips), len(data.clips) if most is None else most))
     return ClipSet(
         name=name,
-        clips=tuple(found.clips[at] for at in kept),
-        protocol=found.protocol,
-        about={**found.about, "listed": len(found.clips)},
-        notes=found.notes,
+        clips=tuple(data.clips[index] for index in chosen),
+        protocol=data.protocol,
+        about={**data.about, "listed": len(data.clips)},
+        notes=data.notes,
+        settings=data.settings,
     )

@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from moca.reproduce.figures import FROZEN, Measured
+from moca.evaluation.datasets import DATASETS
+from moca.evaluation.variants import FROZEN
+from moca.reproduce.figures import Measured
 from moca.reproduce.specs import Row, Table
-from moca.reproduce.tables import DATA
 from moca.reproduce.trends import Figures, findings, over_control, told_gain
 
 DETERMINISTIC = "deterministic"
@@ -16,15 +17,17 @@ DETERMINISTIC = "deterministic"
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """head: titles of the columns. rows: lines of as many cells."""
+    """Cells of text."""
 
     head: tuple[str, ...]
+    """Titles of the columns."""
     rows: tuple[tuple[str, ...], ...]
+    """Lines of as many cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """A table of the paper with what was measured in its place.
+    """A table of the paper with what was measured in its position.
 
     labels: as shown, by a row's own label, where they differ. reasons: by label, why a row was not run. facts: what
     else a reader must know, a sentence each.
@@ -55,17 +58,17 @@ def main_sheet(filled: Filled) -> Sheet:
     """Measured figures, each with the paper's in a column of its own where the paper has any."""
     head, rows = ["", "seeds"], []
     for data in filled.data:
-        for place, (_, title) in enumerate(DATA[data].metrics):
-            named = f"{DATA[data].title} {title}"
-            head += [named, f"paper {named}"] if _printed(filled.table, data, place) else [named]
+        for position, (_, title) in enumerate(DATASETS[data].metrics):
+            named = f"{DATASETS[data].title} {title}"
+            head += [named, f"paper {named}"] if _printed(filled.table, data, position) else [named]
     for row in filled.table.rows:
         cells = [filled.shown(row), _seeds(filled, row)]
         for data in filled.data:
-            found = filled.figures.get((row.label, data))
-            for place, (metric, _) in enumerate(DATA[data].metrics):
-                cells.append("" if found is None else figure(found, metric))
-                if _printed(filled.table, data, place):
-                    printed = filled.table.paper.value(row.paper, data, place)
+            measured = filled.figures.get((row.label, data))
+            for position, (metric, _) in enumerate(DATASETS[data].metrics):
+                cells.append("" if measured is None else figure(measured, metric))
+                if _printed(filled.table, data, position):
+                    printed = filled.table.paper.value(row.paper, data, position)
                     cells.append("" if printed is None else f"{printed:.{_digits(printed)}f}")
         rows.append(tuple(cells))
     return Sheet(head=tuple(head), rows=tuple(rows))
@@ -74,16 +77,16 @@ def main_sheet(filled: Filled) -> Sheet:
 def control_sheet(filled: Filled) -> Sheet | None:
     """The same rows with the sound taken away, another clip's sound, and without adapters; None without controls."""
     head = ["", "control"]
-    head += [f"{DATA[data].title} {title}" for data in filled.data for _, title in DATA[data].metrics]
+    head += [f"{DATASETS[data].title} {title}" for data in filled.data for _, title in DATASETS[data].metrics]
     rows = []
     for row in filled.table.rows:
-        measured = dict(filled.measured(row))
-        for control in dict.fromkeys(name for found in measured.values() for name in found.controls):
+        by_data = dict(filled.measured(row))
+        for control in dict.fromkeys(name for measured in by_data.values() for name in measured.controls):
             cells = [filled.shown(row), control]
             for data in filled.data:
-                found = measured.get(data)
-                there = found is not None and control in found.controls
-                cells += [figure(found, name, control) if there else "" for name, _ in DATA[data].metrics]
+                measured = by_data.get(data)
+                there = measured is not None and control in measured.controls
+                cells += [figure(measured, name, control) if there else "" for name, _ in DATASETS[data].metrics]
             rows.append(tuple(cells))
     return Sheet(head=tuple(head), rows=tuple(rows)) if rows else None
 
@@ -97,23 +100,25 @@ def adapter_lines(filled: Filled) -> list[str]:
     """One line per row with adapters and data set: does it beat the same model without them?"""
     lines = []
     for row in filled.table.rows:
-        for data, found in filled.measured(row):
-            if FROZEN in found.controls:
-                gain = over_control(filled.shown(row), found, FROZEN, DATA[data].metrics[0][0])
-                lines.append(f"{DATA[data].title} {DATA[data].metrics[0][1]}: {gain.verdict}: {told_gain(gain)}")
+        for data, measured in filled.measured(row):
+            if FROZEN in measured.controls:
+                gain = over_control(filled.shown(row), measured, FROZEN, DATASETS[data].metrics[0][0])
+                lines.append(
+                    f"{DATASETS[data].title} {DATASETS[data].metrics[0][1]}: {gain.verdict}: {told_gain(gain)}"
+                )
     return lines
 
 
-def figure(found: Measured, metric: str, control: str | None = None) -> str:
+def figure(measured: Measured, metric: str, control: str | None = None) -> str:
     """Mean over the seeds, their standard deviation, and the interval over clips: 0.452 ± 0.002 [0.410, 0.490].
 
     Under a control no interval is shown. "n/a" for a metric that does not exist.
     """
-    value, spread = found.mean(metric, control), found.spread(metric, control)
+    value, spread = measured.mean(metric, control), measured.spread(metric, control)
     if math.isnan(value):
         return "n/a"
     text = f"{value:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
-    interval = None if control is not None else found.interval(metric)
+    interval = None if control is not None else measured.interval(metric)
     return text + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
 
 
@@ -131,43 +136,43 @@ def records(filled: Filled) -> Iterator[dict[str, object]]:
     """
     for row in filled.table.rows:
         for data in filled.table.data:
-            found = filled.figures.get((row.label, data))
-            for place, (metric, _) in enumerate(DATA[data].metrics):
-                printed = filled.table.paper.value(row.paper, data, place)
-                for control in (None, *(found.controls if found else ())):
+            measured = filled.figures.get((row.label, data))
+            for position, (metric, _) in enumerate(DATASETS[data].metrics):
+                printed = filled.table.paper.value(row.paper, data, position)
+                for control in (None, *(measured.controls if measured else ())):
                     about = {"table": filled.table.name, "row": filled.shown(row), "data": data, "metric": metric}
-                    about |= {"control": control or "none"} | _numbers(found, metric, control)
+                    about |= {"control": control or "none"} | _numbers(measured, metric, control)
                     if control is None and printed is not None:
                         about |= {"paper": printed, "paper_source": filled.table.paper.source}
-                    if found is not None or "paper" in about:
+                    if measured is not None or "paper" in about:
                         yield dict.fromkeys(RECORD_HEAD) | about
 
 
-def _numbers(found: Measured | None, metric: str, control: str | None) -> dict[str, object]:
-    if found is None:
+def _numbers(measured: Measured | None, metric: str, control: str | None) -> dict[str, object]:
+    if measured is None:
         return {}
-    low, high = (found.interval(metric) if control is None else None) or (None, None)
-    value = found.mean(metric, control)
+    low, high = (measured.interval(metric) if control is None else None) or (None, None)
+    value = measured.mean(metric, control)
     return {
         "mean": None if math.isnan(value) else value,
-        "std": found.spread(metric, control),
+        "std": measured.spread(metric, control),
         "low": low,
         "high": high,
-        "seeds": DETERMINISTIC if found.deterministic else " ".join(map(str, found.seeds)),
-        "values": " ".join(repr(value) for value in found.values(metric, control)),
+        "seeds": DETERMINISTIC if measured.deterministic else " ".join(map(str, measured.seeds)),
+        "values": " ".join(repr(value) for value in measured.values(metric, control)),
     }
 
 
 def _seeds(filled: Filled, row: Row) -> str:
-    measured = [found for _, found in filled.measured(row)]
-    if not measured:
+    of_row = [measured for _, measured in filled.measured(row)]
+    if not of_row:
         return "" if row.run is None else "not run"
-    return DETERMINISTIC if measured[0].deterministic else str(len(measured[0].seeds))
+    return DETERMINISTIC if of_row[0].deterministic else str(len(of_row[0].seeds))
 
 
-def _printed(table: Table, data: str, place: int) -> bool:
+def _printed(table: Table, data: str, position: int) -> bool:
     """Whether the paper gives a data set's metric for any row."""
-    return any(table.paper.value(row.paper, data, place) is not None for row in table.rows)
+    return any(table.paper.value(row.paper, data, position) is not None for row in table.rows)
 
 
 def _digits(value: float) -> int:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from moca.core.settings import changed
+from moca.core.changing import changed
+from moca.core.progress import Progress, named, silent
 from moca.corpus.finding import find_clips
+from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.manifest import bundled_weights
-from moca.pipeline.loading import Foundation, default_blocks, load_encoder
+from moca.pipeline.encoder import Foundation, default_blocks, load_encoder
 from moca.reproduce.config import ReproduceConfig
 from moca.reproduce.specs import Training, blocks_here
 from moca.training.config import PRESETS, TrainConfig
@@ -21,13 +21,12 @@ from moca.training.run import train_run
 
 FASTEST = 10
 """Most times that the rate of a shortened paper training is raised."""
-Progress = Callable[[str, int, int], None]
 
 
 class Trainings:
     """All trainings of a reproduction, below out/trained."""
 
-    def __init__(self, config: ReproduceConfig, progress: Progress | None = None) -> None:
+    def __init__(self, config: ReproduceConfig, progress: Progress = silent) -> None:
         self.config, self.progress = config, progress
         self.folder = config.out / "trained"
         self._foundation: Foundation | None = None
@@ -47,8 +46,9 @@ class Trainings:
 
     @property
     def notice(self) -> str | None:
-        """What a user must know before believing the model's results, or None; huge has no such notice."""
-        return None if self.config.model == "huge" else self.foundation.notice
+        """What a user must know before believing the model's results, or None."""
+        row = CATALOGUE.get(self.config.model)
+        return self.foundation.notice if row is None or row.encoder == "mini" else row.note  # nothing large is loaded
 
     @property
     def data(self) -> str:
@@ -62,10 +62,11 @@ class Trainings:
 
     @property
     def weights(self) -> str:
-        """Hex digits that change when a file of the model is written again; "" for huge, whose files never change."""
-        if self.config.model == "huge":
+        """Hex digits that change when a file of the model changes; "" for one that was fetched, which never does."""
+        row = CATALOGUE.get(self.config.model)
+        if row is not None and row.encoder != "mini":
             return ""
-        folder = bundled_weights() / "mini" if self.config.model == "mini" else Path(self.config.model)
+        folder = Path(self.config.model) if row is None else bundled_weights() / row.name
         digest = hashlib.sha256()
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             stat = path.stat()
@@ -78,12 +79,12 @@ class Trainings:
         A training of the preset `paper` with fewer steps has its rate raised by the factor its steps are fewer, at
         most tenfold, so that adapters can move about as far. Raises InputError for a setting that is not known.
         """
-        base, asked = PRESETS[training.preset], self.config
-        steps = base.steps if asked.steps is None else min(base.steps, asked.steps)
+        base, config = PRESETS[training.preset], self.config
+        steps = base.steps if config.steps is None else min(base.steps, config.steps)
         changes: dict[str, Any] = {"steps": steps, "checkpoint_every": min(base.checkpoint_every, steps)}
         if training.preset == "paper":
             changes["lr"] = base.lr * min(FASTEST, base.steps / steps)
-        changes |= {**asked.training, **training.changes, "seed": seed}
+        changes |= {**config.training, **training.changes, "seed": seed}
         if training.adapters is not None:
             changes["blocks"] = self.blocks(training.adapters)
         return changed(base, changes)
@@ -108,7 +109,7 @@ class Trainings:
             resume=read_run(out) is not None,
             workers=self.config.workers,
             device=self.config.device,
-            on_progress=partial(self._tell, f"{training.name}, seed {seed}"),
+            progress=named(f"{training.name}, seed {seed}", self.progress),
         )
         return out
 
@@ -124,7 +125,3 @@ class Trainings:
             if not link.exists():
                 link.unlink(missing_ok=True)  # one that leads nowhere
                 link.symlink_to(os.path.relpath(shared, out), target_is_directory=True)
-
-    def _tell(self, name: str, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        if self.progress is not None:
-            self.progress(f"{name}: {what}", done, total)

@@ -10,10 +10,10 @@ from statistics import mean, stdev
 import numpy as np
 from scipy.stats import t as student
 
+from moca.evaluation.datasets import DATASETS
 from moca.evaluation.statistics import LEVEL
 from moca.reproduce.figures import Interval, Measured, percentiles
 from moca.reproduce.specs import Table, Trend
-from moca.reproduce.tables import DATA
 
 YES, NO, NOISE, UNKNOWN = "yes", "no", "within noise", "not measured"
 Figures = Mapping[tuple[str, str], Measured]
@@ -22,17 +22,19 @@ Figures = Mapping[tuple[str, str], Measured]
 
 @dataclass(frozen=True, kw_only=True)
 class Gain:
-    """How much more one row has than another, in the first metric of a data set.
-
-    mean: over seeds. seeds: 95 % interval of the mean over seeds (Student's t of the differences seed by seed), None
-    unless at least two seeds differ in anything. clips: 95 % bootstrap interval over the clips they share.
-    """
+    """How much more one row has than another, in the first metric of a data set."""
 
     better: str
+    """Label of the one."""
     worse: str
+    """Label of the other."""
     mean: float
+    """Over seeds."""
     seeds: Interval | None
+    """95 % interval of the mean over seeds (Student's t of the differences seed by seed), None unless at least two
+    seeds differ in anything."""
     clips: Interval | None
+    """95 % bootstrap interval over the clips they share."""
 
     @property
     def verdict(self) -> str:
@@ -47,26 +49,29 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """A trend on one data set. gains: of the pairs that were measured. missing: labels of rows that were not."""
+    """A trend on one data set."""
 
     trend: Trend
     data: str
+    """Name of the data set."""
     gains: tuple[Gain, ...]
+    """Of the pairs that were measured."""
     missing: tuple[str, ...]
+    """Labels of rows that were not."""
 
     @property
     def verdict(self) -> str:
         """No where one pair goes the other way, yes where all pairs go the paper's way, else within noise."""
-        found = {gain.verdict for gain in self.gains}
-        if not found:
+        verdicts = {gain.verdict for gain in self.gains}
+        if not verdicts:
             return UNKNOWN
-        if NO in found:
+        if NO in verdicts:
             return NO
-        return YES if found == {YES} else NOISE
+        return YES if verdicts == {YES} else NOISE
 
     def told(self) -> str:
         """One line: the trend, whether it holds, and the difference of every pair."""
-        data = DATA[self.data]
+        data = DATASETS[self.data]
         line = f"{self.trend.words} ({data.title} {data.metrics[0][1]}): holds here: {self.verdict}"
         if self.gains:
             line += f" ({'; '.join(map(told_gain, self.gains))})"
@@ -83,7 +88,7 @@ def _find(trend: Trend, data: str, figures: Figures) -> Finding:
     labels = dict.fromkeys(label for pair in trend.pairs for label in pair)
     missing = tuple(label for label in labels if (label, data) not in figures)
     pairs = [pair for pair in trend.pairs if not set(pair) & set(missing)]
-    metric = DATA[data].metrics[0][0]
+    metric = DATASETS[data].metrics[0][0]
     gains = tuple(
         compare(better, worse, figures[better, data], figures[worse, data], metric) for better, worse in pairs
     )
@@ -94,15 +99,15 @@ def compare(better: str, worse: str, first: Measured, second: Measured, metric: 
     """The gain of the first over the second in a metric; better, worse: their labels."""
     differences = _by_seed(first, second, metric)
     drawn = first.resampled(metric), second.resampled(metric)
-    clips = None if any(each is None for each in drawn) else percentiles(np.subtract(*drawn))
+    clips = None if any(values is None for values in drawn) else percentiles(np.subtract(*drawn))
     mean_gain = mean(differences)
     return Gain(better=better, worse=worse, mean=mean_gain, seeds=_student(first, second, differences), clips=clips)
 
 
-def over_control(label: str, found: Measured, control: str, metric: str) -> Gain:
+def over_control(label: str, measured: Measured, control: str, metric: str) -> Gain:
     """The gain of a run over one of its own controls in a metric."""
-    alone = Measured(seeds=found.seeds, results=tuple(result.controls[control] for result in found.results))
-    return compare(label, control, found, alone, metric)
+    alone = Measured(seeds=measured.seeds, results=tuple(result.controls[control] for result in measured.results))
+    return compare(label, control, measured, alone, metric)
 
 
 def _by_seed(first: Measured, second: Measured, metric: str) -> list[float]:

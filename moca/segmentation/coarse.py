@@ -12,7 +12,7 @@ from moca.core.maps import resize_maps
 from moca.core.step import Segment
 from moca.segmentation.config import SegmentConfig
 from moca.segmentation.edges import snap_to_edges
-from moca.segmentation.kmeans import cosine_kmeans, otsu_threshold
+from moca.segmentation.kmeans import cosine_kmeans, otsu_threshold, similarities
 
 
 def sounding_clusters(labels: np.ndarray, cosines: np.ndarray, config: SegmentConfig) -> list[int]:
@@ -63,7 +63,7 @@ def _clusters(
     """
     grid, flat = patches.shape[:2], patches.reshape(-1, patches.shape[-1])
     labels, centres = cosine_kmeans(flat, config.clusters, seed=config.seed)
-    nearest = resize_maps((flat @ centres.T).reshape(*grid, -1), size).argmax(-1)
+    nearest = resize_maps(similarities(flat, centres).reshape(*grid, -1), size).argmax(-1)
     masks = [nearest == label for label in sounding_clusters(labels, cosines.ravel(), config)]
     return [mask for mask in masks if mask.any()]
 

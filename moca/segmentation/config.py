@@ -74,7 +74,9 @@ class SegmentConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ProposalConfig(Settings):
-    """Where mask proposals come from, which of them match, and what is done where none does."""
+    """Where mask proposals come from (`kind` to `mask_nms_iou`), and how they are matched with the coarse mask (MPM:
+    `rule`, `match`, `unmatched`).
+    """
 
     kind: Literal["none", "boxes", "grid"] = setting(
         "none",

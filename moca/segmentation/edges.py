@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 
@@ -14,10 +16,10 @@ def snap_to_edges(frame: np.ndarray, score: np.ndarray, region: np.ndarray) -> n
     """A region, grown and cut along colour edges by GrabCut.
 
     frame: (H, W, 3) uint8 RGB. score: (H, W) float, higher where the region is believed to be. region: (H, W) bool,
-    where it probably is. Inside it, the highest 3% of all scores stay; outside it, the lowest 30% stay out;
-    for the rest, colour models of both sides and the picture's edges decide. Returns (H, W) bool; a region that is
-    empty or everything comes back as it is. Deterministic. Source: Rother, Kolmogorov and Blake, "GrabCut",
-    SIGGRAPH 2004, as in OpenCV.
+    where it probably is. Inside it, the highest 3% of all scores stay; outside it, the lowest 30% stay out; for the
+    rest, colour models of both sides and the picture's edges decide. Returns (H, W) bool; a region that is empty or
+    everything comes back as it is. Deterministic; OpenCV's random state stays as it is. Source: Rother, Kolmogorov and
+    Blake, "GrabCut", SIGGRAPH 2004, as in OpenCV.
     """
     if not region.any() or region.all():
         return region.copy()
@@ -25,7 +27,17 @@ def snap_to_edges(frame: np.ndarray, score: np.ndarray, region: np.ndarray) -> n
     low, high = np.quantile(score, [SURE_SILENT, SURE_SOUNDING])
     marks[(score < low) & ~region] = cv2.GC_BGD
     marks[(score >= high) & region] = cv2.GC_FGD
-    cv2.setRNGSeed(0)  # its colour models start from OpenCV's k-means, which draws from a global generator
+    with ThreadPoolExecutor(1) as own:
+        return own.submit(_grab_cut, np.ascontiguousarray(frame), marks).result()
+
+
+def _grab_cut(frame: np.ndarray, marks: np.ndarray) -> np.ndarray:
+    """(H, W) bool: what GrabCut takes for foreground; marks (H, W) uint8 of `cv2.GC_*`, changed in place.
+
+    To be called on a thread of its own: colour models start from OpenCV's k-means, which draws from the random
+    generator that OpenCV keeps for each thread, and so the caller's draws nothing.
+    """
+    cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(np.ascontiguousarray(frame), marks, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(frame, marks, None, *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
     return (marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)

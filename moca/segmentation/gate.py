@@ -1,30 +1,15 @@
-"""Is there anything to hear, and does anything in the picture support it? The result where not.
-
-Shapes: N patches, H x W the frame.
-"""
+"""Is there anything to hear, and does anything in the picture support it?"""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from moca.core.step import Step, StepResult
+from moca.core.loudness import level_dbfs
+from moca.core.step import Step
 from moca.foundation.imagebind.config import TOP_SHARE
 
-# Shorter than one analysis frame of the log-mel there is nothing to analyse.
 SHORTEST_AUDIO_S = 0.05
-
-
-def level_dbfs(audio: np.ndarray | None) -> float:
-    """RMS level of samples in [-1, 1] in dB relative to full scale; -inf for none, or digital silence.
-
-    The mean is removed first: an offset is not a sound.
-    """
-    if audio is None or audio.size == 0:
-        return float("-inf")
-    rms = float(np.sqrt(np.mean((audio - audio.mean(dtype=np.float64)) ** 2, dtype=np.float64)))
-    return 20 * float(np.log10(rms)) if rms > 1e-9 else float("-inf")
+"""A shorter sound does not fill one analysis frame of the log-mel."""
 
 
 def support(cosines: np.ndarray) -> float:
@@ -44,21 +29,3 @@ def why_silent(step: Step, silence_dbfs: float) -> str | None:
         shown = "digital silence" if np.isneginf(level) else f"{level:.0f} dBFS"
         return f"silent: {shown}, below {silence_dbfs:.0f} dBFS"
     return None
-
-
-def empty_result(step: Step, reason: str, *, score: float = float("nan")) -> StepResult:
-    """The result of a step in which nothing sounds, and why."""
-    size = step.frame.shape[:2]
-    return result_of(step, mask=np.zeros(size, bool), heat=np.zeros(size, np.float32), score=score, reason=reason)
-
-
-def result_of(step: Step, **fields: Any) -> StepResult:
-    """The result of a step: its times and its level, and the other fields as given."""
-    return StepResult(
-        index=step.index,
-        start_s=step.start_s,
-        end_s=step.end_s,
-        frame_s=step.frame_s,
-        level_dbfs=level_dbfs(step.audio),
-        **fields,
-    )

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import Lock
+
 import numpy as np
 from sklearn.cluster import KMeans
+from threadpoolctl import ThreadpoolController
+
+_COUNTS = Lock()
+"""Held while the libraries' numbers of threads, which belong to the whole process, are not what they were."""
 
 
 def cosine_kmeans(features: np.ndarray, clusters: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -19,8 +28,31 @@ def cosine_kmeans(features: np.ndarray, clusters: int, *, seed: int = 0) -> tupl
         raise ValueError(f"clusters must be at least 1, got {clusters}; 4 suits most frames.")
     unit = _unit(np.asarray(features, np.float32))
     distinct = len(np.unique(unit.round(6), axis=0))
-    model = KMeans(min(clusters, distinct), n_init=2, random_state=seed, max_iter=100).fit(unit)
+    with _on_one_core():
+        model = KMeans(min(clusters, distinct), n_init=2, random_state=seed, max_iter=100).fit(unit)
     return model.labels_.astype(np.int64), _unit(model.cluster_centers_.astype(np.float32))
+
+
+def similarities(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Dot products (N, K) float32 of features (N, D) with the centres (K, D) that `cosine_kmeans` found."""
+    with _on_one_core():
+        return features @ centres.T
+
+
+@contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Inside, the libraries of numbers compute on one core, and no other thread is inside.
+
+    How a sum is split among cores decides its last bit. KMeans limits BLAS itself while it fits, for all threads of the
+    process, and restores what it found; two fits at once would restore each other's limit, and leave it for good.
+    """
+    with _COUNTS, _thread_pools().limit(limits=1):
+        yield
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()  # looking for the libraries takes half as long as a whole k-means
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

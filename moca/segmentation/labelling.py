@@ -45,9 +45,9 @@ class TagLabeller:
     """
 
     def __init__(self, tagger: AudioTagger, words: Mapping[str, Sequence[str]]):
-        known = {tag: place for place, tag in enumerate(tagger.labels)}
+        known = {tag: number for number, tag in enumerate(tagger.labels)}
         self.classes = tuple(words)
-        self._places = []
+        self._numbers = []
         for name, tags in words.items():
             if not tags or not set(tags) <= set(known):
                 strange = [tag for tag in tags if tag not in known]
@@ -56,7 +56,7 @@ class TagLabeller:
                     f"{', '.join(map(repr, strange)) + ', which it does not know' if strange else 'none'}; "
                     f"its {len(known)} tags begin with {', '.join(map(repr, tagger.labels[:3]))}."
                 )
-            self._places.append([known[tag] for tag in tags])
+            self._numbers.append([known[tag] for tag in tags])
         self.tagger = tagger
         self._named = _class_by_word(words)
 
@@ -84,8 +84,8 @@ class TagLabeller:
         """The most probable class of a sound: mono float in [-1, 1], of any length."""
         least = ceil(WINDOW_S * sample_rate_hz)
         padded = np.pad(wave, (0, max(0, least - len(wave))))
-        found = self.tagger.tag([padded], sample_rate_hz=sample_rate_hz)[0]
-        return self.classes[int(np.argmax([found[places].max() for places in self._places]))]
+        probabilities = self.tagger.tag([padded], sample_rate_hz=sample_rate_hz)[0]
+        return self.classes[int(np.argmax([probabilities[numbers].max() for numbers in self._numbers]))]
 
 
 def labeller_for(names: Sequence[str], tagger: str | Path = "mini", *, device: str = "auto") -> TagLabeller:

@@ -1,4 +1,6 @@
-"""The last step of a method with mask proposals: the proposals that the coarse mask matches become the result.
+"""MPM, mask proposal matching: of a frame's proposals, those that match the coarse mask become the result.
+
+Where proposals come from is in `proposals`; PMA, the training loss that matches pixels, is elsewhere.
 
 Shapes: N proposals, H x W the frame.
 """
@@ -20,28 +22,28 @@ HIGHEST_OUTSIDE = 0.49  # farther below 0.5 than two of the official thresholds 
 MEASURES = {"iou": "IoU", "cover": "covered share", "agreement": "agreement"}
 
 
-def match_step(result: StepResult, found: Masks, agreement: np.ndarray, config: ProposalConfig) -> StepResult:
+def match_step(result: StepResult, proposed: Masks, agreement: np.ndarray, config: ProposalConfig) -> StepResult:
     """A step with a coarse mask -> the same step with the proposals that match it.
 
-    result: with the coarse mask, which has pixels. found: proposals of its frame. agreement: (H, W) float, how well
+    result: with the coarse mask, which has pixels. proposed: proposals of its frame. agreement: (H, W) float, how well
     each pixel agrees with the sound. Mask: the union of the proposals that match; segments: each of them, its score
     the mean agreement in it; heat: see `matched_heat`. Where none matches, the coarse mask, its heat at least 0.5 where
     the mask is and below elsewhere; or, with `config.unmatched` "empty", nothing and a reason. The gate's score stays.
     """
     if config.rule in OVERLAPS:
-        measured = overlaps(result.mask, found.masks, rule=config.rule)
+        measured = overlaps(result.mask, proposed.masks, rule=config.rule)
     else:
-        measured = agreements(result.heat, found.masks)
+        measured = agreements(result.heat, proposed.masks)
     matched = np.flatnonzero(measured > config.match)
     proposals = Proposals(
-        masks=found.masks, scores=found.scores, overlaps=measured, matched=tuple(int(at) for at in matched)
+        masks=proposed.masks, scores=proposed.scores, measured=measured, matched=tuple(int(index) for index in matched)
     )
     compared = replace(result, coarse=result.mask, proposals=proposals)
     if not matched.size and config.unmatched == "empty":
         return _emptied(compared, proposals, config)
     if not matched.size:
         return replace(compared, heat=_halves(result.heat, result.mask, (1 + result.heat) / 2))
-    chosen = [found.masks[at] for at in matched]
+    chosen = [proposed.masks[index] for index in matched]
     segments = [Segment(mask=mask, score=float(np.clip(agreement[mask].mean(), 0, 1))) for mask in chosen]
     return replace(
         compared,
@@ -73,7 +75,7 @@ def _halves(heat: np.ndarray, inside: np.ndarray, upper: np.ndarray) -> np.ndarr
 def _emptied(result: StepResult, proposals: Proposals, config: ProposalConfig) -> StepResult:
     reason = "no proposal matches the coarse mask: "
     if len(proposals):
-        best = float(proposals.overlaps.max())
+        best = float(proposals.measured.max())
         reason += f"highest {MEASURES[config.rule]} {best:.2f}, not above {config.match:.2f}"
     else:
         reason += "none was found"

@@ -1,6 +1,6 @@
-"""Mask proposals, and which of them a coarse mask matches: the paper's mask proposal matching (MPM).
+"""Where mask proposals come from: boxes of an object detector, or a grid of points, turned into masks.
 
-Shapes: N proposals of one frame, H x W the frame.
+Which of them match a coarse mask is in `mpm`. Shapes: N proposals of one frame, H x W the frame.
 """
 
 from __future__ import annotations
@@ -39,23 +39,25 @@ class Proposer:
     def each(self, frames: Sequence[np.ndarray]) -> Iterator[Masks]:
         """What `propose` returns, frame by frame: all are looked at in batches, but one's masks are held at a time."""
         boxes = self._boxes(frames)
-        asked = [at for at, found in enumerate(boxes) if found is None or len(found)]
-        encoded = dict(zip(asked, self.masks.encode([frames[at] for at in asked]) if asked else [], strict=True))
-        for at, (frame, found) in enumerate(zip(frames, boxes, strict=True)):
+        prompted = [index for index, xyxy in enumerate(boxes) if xyxy is None or len(xyxy)]
+        encoded = self.masks.encode([frames[index] for index in prompted]) if prompted else []
+        waiting = dict(zip(prompted, encoded, strict=True))
+        del encoded  # a frame's encoding is let go once its masks are made
+        for index, (frame, xyxy) in enumerate(zip(frames, boxes, strict=True)):
             size = frame.shape[:2]
-            if at not in encoded:
+            if index not in waiting:
                 yield no_masks(size)
-            elif found is None:
-                yield distinct(self._from_grid(encoded.pop(at), size), self.config.mask_nms_iou)
+            elif xyxy is None:
+                yield distinct(self._from_grid(waiting.pop(index), size), self.config.mask_nms_iou)
             else:
-                yield distinct(self.masks.from_boxes(encoded.pop(at), found), self.config.mask_nms_iou)
+                yield distinct(self.masks.from_boxes(waiting.pop(index), xyxy), self.config.mask_nms_iou)
 
     def _boxes(self, frames: Sequence[np.ndarray]) -> list[np.ndarray | None]:
-        """Boxes (N, 4) of every frame; None for each where the grid is used."""
+        """Boxes (N, 4) of every frame; all None where the grid is used."""
         if self.config.kind == "grid" or not len(frames):
             return [None] * len(frames)
         settings = {"threshold": self.config.box_threshold, "limit": self.config.box_limit}
-        return [found.xyxy for found in self.objects.detect(frames, nms_iou=self.config.box_nms_iou, **settings)]
+        return [boxes.xyxy for boxes in self.objects.detect(frames, nms_iou=self.config.box_nms_iou, **settings)]
 
     def _from_grid(self, encoded: Any, size: tuple[int, int]) -> Masks:
         from moca.foundation.sam.grid import GridConfig, masks_from_grid
@@ -74,18 +76,18 @@ def no_masks(size: tuple[int, int]) -> Masks:
     return Masks(masks=np.zeros((0, *size), bool), scores=np.zeros(0, np.float32), stability=np.zeros(0, np.float32))
 
 
-def distinct(found: Masks, iou: float) -> Masks:
+def distinct(masks: Masks, iou: float) -> Masks:
     """Masks best first, without empty ones; of two whose IoU is above `iou` the better, or else the first, stays."""
-    areas = np.array([np.count_nonzero(mask) for mask in found.masks], np.int64)
-    order = np.argsort(-found.scores, kind="stable")
+    areas = np.array([np.count_nonzero(mask) for mask in masks.masks], np.int64)
+    order = np.argsort(-masks.scores, kind="stable")
     order = order[areas[order] > 0]
-    windows = np.array([window_of(found.masks[i]) if areas[i] else (0, 0, 0, 0) for i in range(len(found))])
-    kept: list[int] = []
+    windows = np.array([window_of(masks.masks[i]) if areas[i] else (0, 0, 0, 0) for i in range(len(masks))])
+    chosen: list[int] = []
     for i in order.tolist():
-        rivals = np.array(kept, np.int64)
-        if not len(rivals) or not _repeats(found.masks, areas, windows, i, rivals, iou):
-            kept.append(i)
-    return Masks(masks=found.masks[kept], scores=found.scores[kept], stability=found.stability[kept])
+        rivals = np.array(chosen, np.int64)
+        if not len(rivals) or not _repeats(masks.masks, areas, windows, i, rivals, iou):
+            chosen.append(i)
+    return Masks(masks=masks.masks[chosen], scores=masks.scores[chosen], stability=masks.stability[chosen])
 
 
 def _repeats(masks: np.ndarray, areas: np.ndarray, windows: np.ndarray, i: int, rivals: np.ndarray, iou: float) -> bool:
@@ -95,8 +97,8 @@ def _repeats(masks: np.ndarray, areas: np.ndarray, windows: np.ndarray, i: int, 
     most = np.minimum(np.clip(high - low, 0, None).prod(1), np.minimum(areas[rivals], areas[i]))
     possible = most > iou * np.maximum(areas[rivals], areas[i])
     for rival, (top, left), (bottom, right) in zip(rivals[possible], low[possible], high[possible], strict=True):
-        there = np.s_[top:bottom, left:right]
-        shared = np.count_nonzero(masks[i][there] & masks[rival][there])
+        window = np.s_[top:bottom, left:right]
+        shared = np.count_nonzero(masks[i][window] & masks[rival][window])
         if shared > iou * (areas[i] + areas[rival] - shared):
             return True
     return False

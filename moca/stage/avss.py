@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from moca.data.names_on_disk import AVSS_CLASS_FILE, AVSS_FOLDER, AVSS_PARTS, AVSS_TABLE
 from moca.data.palette import class_colours
-from moca.data.places import AVSS_CLASS_FILE, AVSS_FOLDER, AVSS_PARTS, AVSS_TABLE
 from moca.stage.clip import StageClip
 from moca.stage.layout import Job
 from moca.stage.objects import CLASSES
@@ -54,7 +54,7 @@ class AVSSJob(Job):
         return derive_seed(self.seed, self.split, self.part, self.index)
 
     @property
-    def place(self) -> Path:
+    def clip_folder(self) -> Path:
         return self.folder / self.part / self.name
 
     @property
@@ -64,23 +64,23 @@ class AVSSJob(Job):
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        frames = [self.place / "frames" / f"{number}.jpg" for number in range(self.config.steps)]
+        frames = [self.clip_folder / "frames" / f"{number}.jpg" for number in range(self.config.steps)]
         labels = [
-            self.place / folder / f"{number}.png"
+            self.clip_folder / folder / f"{number}.png"
             for folder in ("labels_rgb", "labels_semantic")
             for number in range(self.annotated)
         ]
-        return (*frames, *labels, self.place / "audio.wav")
+        return (*frames, *labels, self.clip_folder / "audio.wav")
 
     def write(self) -> None:
         clip, colours = self.draw(), class_colours(len(NAMES))
-        for step, at in enumerate(clip.frames_at):
-            write_image(self.place / "frames" / f"{step}.jpg", clip.frames[at])
+        for step, number in enumerate(clip.frames_at):
+            write_image(self.clip_folder / "frames" / f"{step}.jpg", clip.frames[number])
         for step in range(self.annotated):
             labels = label_image(clip, step)
-            write_image(self.place / "labels_rgb" / f"{step}.png", colours[labels])
-            write_image(self.place / "labels_semantic" / f"{step}.png", labels)
-        write_wave(self.place / "audio.wav", clip.audio)
+            write_image(self.clip_folder / "labels_rgb" / f"{step}.png", colours[labels])
+            write_image(self.clip_folder / "labels_semantic" / f"{step}.png", labels)
+        write_wave(self.clip_folder / "audio.wav", clip.audio)
 
     def entry(self) -> tuple[str, ...]:
         outline = outline_clip(self.clip_seed, self.kind, self.config, lead=self.lead)

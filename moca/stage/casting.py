@@ -17,15 +17,16 @@ _AREAS = {1: (0.04, 0.30), 2: (0.035, 0.20), 3: (0.03, 0.13)}
 
 @dataclass(frozen=True, kw_only=True)
 class Cast:
-    """objects: classes in the picture, back to front. sounding: those of them that are heard (at some time).
-
-    heard: all classes in the sound track, off-screen ones included. area: range of object sizes.
-    """
+    """Which classes a scene has."""
 
     objects: tuple[str, ...]
+    """Those in the picture, back to front."""
     sounding: tuple[str, ...]
+    """Those of them that are heard at some time."""
     heard: tuple[str, ...]
+    """All in the sound track, off-screen ones included."""
     area: tuple[float, float]
+    """Smallest and largest size of an object, as a part of the frame."""
 
 
 def draw_cast(rng: np.random.Generator, kind: str, *, lead: str | None = None) -> Cast:

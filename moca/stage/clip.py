@@ -18,26 +18,27 @@ FADE_S = 0.02  # a source that starts or stops does so within its own step
 
 @dataclass(frozen=True, kw_only=True)
 class StageClip:
-    """A clip of T = steps * rate_hz frames of side H, and what is true of it.
-
-    frames (T, H, H, 3) uint8 RGB; audio (steps * 16000,) float32 in [-1, 1] at 16 kHz.
-    frames_at (steps,) int64: index of each step's annotated frame, the last of its second as in AVSBench.
-    masks (steps, H, H) uint8 0/1: union of the objects shown and sounding in the step, at its annotated
-    frame. object_masks (steps, objects, H, H) uint8 0/1: visible pixels of every object, sounding or not, at
-    that frame. objects: classes in the picture, back to front. heard: for each step the classes in its
-    sound, off-screen ones included. sounding: the same, those in the picture only.
-    """
+    """A clip of T = steps * rate_hz frames of side H, and what is true of it."""
 
     kind: str
+    """One of `moca.stage.casting.KINDS`."""
     config: StageConfig
     frames: np.ndarray
+    """(T, H, H, 3) uint8 RGB."""
     audio: np.ndarray
+    """(steps * 16000,) float32 in [-1, 1] at 16 kHz."""
     frames_at: np.ndarray
+    """(steps,) int64: index of each step's annotated frame, the last of its second as in AVSBench."""
     masks: np.ndarray
+    """(steps, H, H) uint8 0/1: the union of the objects shown and sounding in the step, at its annotated frame."""
     object_masks: np.ndarray
+    """(steps, objects, H, H) uint8 0/1: visible pixels of every object, sounding or not, at that frame."""
     objects: tuple[str, ...]
+    """Classes in the picture, back to front."""
     heard: tuple[tuple[str, ...], ...]
+    """For each step the classes in its sound, off-screen ones included."""
     sounding: tuple[tuple[str, ...], ...]
+    """For each step the classes in its sound that are in the picture."""
 
     @property
     def times_s(self) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from moca.errors import InputError
+from moca.stage.arranging import build_scene
 from moca.stage.casting import Cast, draw_cast
-from moca.stage.scene import build_scene
 from moca.stage.seeds import generator
 from moca.stage.sounds import ambience, limit, render_voice
 from moca.stage.synthesis import SAMPLE_RATE_HZ
@@ -18,27 +18,31 @@ MIN_SIZE, MAX_SIZE = 32, 2048
 
 @dataclass(frozen=True, kw_only=True)
 class StageObject:
-    """An object in the picture: its class, its visible pixels (size, size) uint8 0/1, whether it sounds."""
+    """An object in the picture."""
 
     name: str
+    """Its class."""
     mask: np.ndarray
+    """Its visible pixels, (size, size) uint8 0/1."""
     sounding: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageFrame:
-    """frame (size, size, 3) uint8 RGB; audio (16000,) float32 in [-1, 1] at 16 kHz.
-
-    mask: (size, size) uint8 0/1, union of the sounding objects; empty for silent, offscreen and noise.
-    objects: all objects, back to front. heard: classes in the sound, off-screen ones included.
-    """
+    """A picture, its second of sound, and what is true of them."""
 
     kind: str
+    """One of `moca.stage.casting.KINDS`."""
     frame: np.ndarray
+    """(size, size, 3) uint8 RGB."""
     audio: np.ndarray
+    """(16000,) float32 in [-1, 1] at 16 kHz."""
     mask: np.ndarray
+    """(size, size) uint8 0/1: the union of the sounding objects; empty for silent, offscreen and noise."""
     objects: tuple[StageObject, ...]
+    """All objects, back to front."""
     heard: tuple[str, ...]
+    """Classes in the sound, off-screen ones included."""
 
 
 def sample_frame(seed: int, kind: str, size: int = 112, *, lead: str | None = None) -> StageFrame:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from moca.errors import InputError
+from moca.stage.arranging import build_scene
 from moca.stage.casting import Cast, draw_cast
 from moca.stage.frames import check_size
-from moca.stage.scene import Scene, build_scene
+from moca.stage.scene import Scene
 from moca.stage.seeds import generator
 
 
@@ -36,13 +37,14 @@ class StageConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """A clip to be drawn. seed: what everything in it depends on. active (steps, voices) bool: which voice of
-    cast.heard is on in which step."""
+    """A clip to be drawn."""
 
     config: StageConfig
     seed: int
+    """What everything in it depends on."""
     cast: Cast
     active: np.ndarray
+    """(steps, voices) bool: which voice of cast.heard is on in which step."""
 
     @property
     def frames_at(self) -> np.ndarray:

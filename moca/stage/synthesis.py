@@ -71,21 +71,21 @@ def wander(rng: Rng, samples: int, rate_hz: float) -> np.ndarray:
     """Slow smooth random curve in [-1, 1], a new random value about rate_hz times a second."""
     knots = int(np.ceil(samples / SAMPLE_RATE_HZ * rate_hz)) + 2
     values = rng.uniform(-1, 1, knots)
-    place = np.arange(samples) * (rate_hz / SAMPLE_RATE_HZ) + 0.5 * rng.random()
-    return np.interp(place, np.arange(knots), values).astype(np.float32)
+    positions = np.arange(samples) * (rate_hz / SAMPLE_RATE_HZ) + 0.5 * rng.random()
+    return np.interp(positions, np.arange(knots), values).astype(np.float32)
 
 
 def onsets(rng: Rng, samples: int, rate_hz: float, jitter: float = 0.1) -> np.ndarray:
     """Sample numbers of events at a tempo, from just before the start on, so a cut may begin inside one."""
     gap = SAMPLE_RATE_HZ / rate_hz
     grid = np.arange(-1.0, samples / gap + 1) + rng.random()
-    places = (grid + rng.uniform(-jitter, jitter, len(grid))) * gap
-    return places[places < samples].astype(np.int64)
+    starts = (grid + rng.uniform(-jitter, jitter, len(grid))) * gap
+    return starts[starts < samples].astype(np.int64)
 
 
-def add_at(wave: np.ndarray, sound: np.ndarray, at: int) -> None:
+def add_at(wave: np.ndarray, sound: np.ndarray, start: int) -> None:
     """Add a sound into a wave at a sample number, cut at both ends."""
-    first = max(0, -at)
-    last = min(len(sound), len(wave) - at)
+    first = max(0, -start)
+    last = min(len(sound), len(wave) - start)
     if last > first:
-        wave[at + first : at + last] += sound[first:last]
+        wave[start + first : start + last] += sound[first:last]

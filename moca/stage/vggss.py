@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from moca.data.places import VGGSS_ANNOTATED_AT_S, VGGSS_BOX_FILE, VGGSS_CLIP_FOLDER, VGGSS_FOLDER
+from moca.data.names_on_disk import VGGSS_ANNOTATED_AT_S, VGGSS_BOX_FILE, VGGSS_CLIP_FOLDER, VGGSS_FOLDER
 from moca.data.vggsound import clip_name
 from moca.stage.layout import Job, write_movie
 from moca.stage.objects import CLASSES
@@ -89,8 +89,8 @@ def tight_box(mask: np.ndarray) -> list[float]:
     """
     sides = []
     for axis in (0, 1):
-        found, length = np.flatnonzero(mask.any(axis=axis)), mask.shape[1 - axis]
-        sides.append([_part(int(found[0]), length), _part(int(found[-1]) + 1, length)])
+        pixels, length = np.flatnonzero(mask.any(axis=axis)), mask.shape[1 - axis]
+        sides.append([_part(int(pixels[0]), length), _part(int(pixels[-1]) + 1, length)])
     (x0, x1), (y0, y1) = sides
     return [x0, y0, x1, y1]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -11,13 +11,14 @@ from typing import Any
 
 import cv2
 
+from moca.core.files import write_text_whole
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.stage.avss import avss_job
 from moca.stage.layout import SPLITS, STEPS, Job, MS3Job, S4Job, write_clip
 from moca.stage.objects import CLASSES
 from moca.stage.outline import StageConfig
 from moca.stage.seeds import generator
-from moca.stage.storing import write_text
 from moca.stage.vggss import vggss_job
 
 STAGE_FORMAT = 1
@@ -40,7 +41,7 @@ def write_stage(
     size: int = 224,
     rate_hz: int = 8,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> Path:
     """Write train, val and test clips in the data sets' own layouts; returns root.
 
@@ -50,7 +51,7 @@ def write_stage(
     sounds at VGG-SS's annotated frame, which is in the fifth second. extras: number of test clips of each of
     `silence`, `noise` and `offscreen`, folders that look like an AVSBench root with S4 alone and empty masks, for
     counting false positives. size: side in pixels. rate_hz: video frames per second. workers: processes.
-    progress(done, total) is called after every clip, those found finished included.
+    progress counts clips, those that were finished before included.
 
     Frames, masks (0/255, mode L; S4's train split has the first only), 16 kHz wav, mp4 and csv are written; for AVSS
     JPEG frames, class numbers (mode L) and their colours.
@@ -75,7 +76,7 @@ def write_stage(
     _check_root(root, settings)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        write_text(root / "stage.json", json.dumps(settings | {"counts": counts}, indent=2) + "\n")
+        write_text_whole(root / "stage.json", json.dumps(settings | {"counts": counts}, indent=2) + "\n")
     except OSError as error:
         raise InputError(
             f"{root} cannot be written to ({error.strerror}); choose a folder you may write to."
@@ -84,8 +85,7 @@ def write_stage(
     entries: dict[int, Any] = {}
     for position, entry in _work(jobs, workers):
         entries[position] = entry
-        if progress is not None:
-            progress(len(entries), len(jobs))
+        progress("drawing clips", len(entries), len(jobs))
     _write_lists(jobs, entries)
     return root
 
@@ -115,17 +115,17 @@ def _is_count(value: object) -> bool:
 def _check_root(root: Path, settings: dict) -> None:
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} cannot be written to (it is a file); choose a folder.")
-    found = root / "stage.json"
-    if not found.is_file():
-        if root.is_dir() and any(path.suffix != ".partial" for path in root.iterdir()):
+    record = root / "stage.json"
+    if not record.is_file():
+        if root.is_dir() and any(not path.name.startswith(".stage.") for path in root.iterdir()):
             raise InputError(f"{root} is not empty and holds no stage (no stage.json); choose an empty or new folder.")
         return
     try:
-        held = json.loads(found.read_text(encoding="utf-8"))
+        held = json.loads(record.read_text(encoding="utf-8"))
         other = next((name for name, value in settings.items() if held[name] != value), None)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{found} must be what a stage writes, and it cannot be understood; choose another folder."
+            f"{record} must be what a stage writes, and it cannot be understood; choose another folder."
         ) from error
     if other is not None:
         raise InputError(
@@ -148,8 +148,8 @@ def _job(root: Path, group: str, split: str, index: int, seed: int, config: Stag
     drawn = {"split": split, "index": index, "seed": seed, "config": config}
     if group == "ms3":
         return MS3Job(folder=root / "Multi-sources", kind="ms3", **drawn)
-    place = root / group if group in EXTRAS else root
-    return S4Job(folder=place / "Single-source", kind=EXTRAS.get(group, group), **drawn)
+    parent = root / group if group in EXTRAS else root
+    return S4Job(folder=parent / "Single-source", kind=EXTRAS.get(group, group), **drawn)
 
 
 def _work(jobs: list[Job], workers: int) -> Iterator[tuple[int, Any]]:
@@ -174,4 +174,4 @@ def _write_lists(jobs: list[Job], entries: dict[int, Any]) -> None:
     for folder in sorted({job.folder for job in jobs}):
         own = [position for position, job in enumerate(jobs) if job.folder == folder]
         for name, text in jobs[own[0]].lists([entries[position] for position in own]).items():
-            write_text(folder / name, text)
+            write_text_whole(folder / name, text)

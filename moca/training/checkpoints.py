@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from moca.core.changing import flattened
 from moca.core.files import written_whole
-from moca.core.settings import flattened
 from moca.errors import InputError
 from moca.training.config import LoopConfig
 

@@ -12,7 +12,9 @@ from moca.adapters import AdaptedTowers, save_adapters
 from moca.core.files import write_json_whole
 from moca.core.progress import Progress, silent
 from moca.corpus.corpus import Corpus
-from moca.pipeline.loading import PIPELINE_FORMAT, Foundation, Pipeline, frozen_towers
+from moca.pipeline.card import PIPELINE_FORMAT
+from moca.pipeline.encoder import Foundation, frozen_towers
+from moca.pipeline.loading import Pipeline
 from moca.segmenter import Segmenter
 from moca.training.calibrate import calibrate, starting_settings
 from moca.training.config import TrainConfig

@@ -15,7 +15,7 @@ from moca.corpus.corpus import Corpus
 from moca.corpus.finding import find_clips
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
-from moca.pipeline.loading import Foundation, default_blocks, load_encoder
+from moca.pipeline.encoder import Foundation, default_blocks, load_encoder
 from moca.training.checkpoints import Origin
 from moca.training.config import TrainConfig
 from moca.training.finishing import write_model

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from moca.adapters import AdapterError, fingerprint, load_adapters, read_record, save_adapters
-from moca.adapters.storage import FINGERPRINT_VALUES
+from moca.adapters.fingerprints import FINGERPRINT_VALUES
 
 ENCODER = "1a2b3c4d00000000"
 ABSENT = object()

@@ -16,8 +16,8 @@ class FakeObjects:
 
     def detect(self, frames, *, threshold, limit, nms_iou):
         self.seen += [frame.shape for frame in frames]
-        kept = np.flatnonzero(self.scores >= threshold)[:limit]
-        return [Boxes(xyxy=self.xyxy[kept], scores=self.scores[kept]) for _ in frames]
+        chosen = np.flatnonzero(self.scores >= threshold)[:limit]
+        return [Boxes(xyxy=self.xyxy[chosen], scores=self.scores[chosen]) for _ in frames]
 
 
 class FakeMasks:
@@ -38,9 +38,9 @@ class FakeMasks:
 
     def from_points(self, encoded, points):
         boxes = [(x - r, y - r, x + r, y + r) for x, y in points for r in (4, 8, 12)]
-        found = self.from_boxes(encoded, np.clip(boxes, 0, encoded[0]))
+        answers = self.from_boxes(encoded, np.clip(boxes, 0, encoded[0]))
         scores = np.tile(np.array([0.9, 0.95, 0.5], np.float32), len(points))
-        return Masks(masks=found.masks, scores=scores, stability=found.stability)
+        return Masks(masks=answers.masks, scores=scores, stability=answers.stability)
 
 
 class BrightFilter:

@@ -28,14 +28,14 @@ class FakeWords:
         self.asked, self.nms_iou = [], "never"
 
     def detect(self, frames, words, *, box_threshold, text_threshold, nms_iou):
-        self.asked += [tuple(each) for each in words]
+        self.asked += [tuple(phrases) for phrases in words]
         self.nms_iou = nms_iou
-        found = []
-        for each in words:
-            kept = each if box_threshold < 0.6 else ()
-            xyxy = np.array([(40 * i, 10, 40 * i + 30, 50) for i in range(len(kept))], np.float32).reshape(-1, 4)
-            found.append(Boxes(xyxy=xyxy, scores=np.full(len(kept), 0.6, np.float32), labels=tuple(kept)))
-        return found
+        answers = []
+        for phrases in words:
+            chosen = phrases if box_threshold < 0.6 else ()
+            xyxy = np.array([(40 * i, 10, 40 * i + 30, 50) for i in range(len(chosen))], np.float32).reshape(-1, 4)
+            answers.append(Boxes(xyxy=xyxy, scores=np.full(len(chosen), 0.6, np.float32), labels=tuple(chosen)))
+        return answers
 
 
 @pytest.fixture
@@ -69,10 +69,10 @@ def test_each_step_is_asked_for_its_own_words(make, make_step):
 
 
 def test_boxes_are_suppressed_where_it_is_asked_for(make, make_step):
-    for asked in (None, 0.5):
-        method = make([0.6, 0.9, 0.2, 0.1], box_nms_iou=asked)
+    for iou in (None, 0.5):
+        method = make([0.6, 0.9, 0.2, 0.1], box_nms_iou=iou)
         list(method.segment_steps([make_step()]))
-        assert method.words.nms_iou == asked
+        assert method.words.nms_iou == iou
 
 
 def test_phrases_are_shared_by_the_more_probable_tag():
@@ -101,8 +101,8 @@ def test_reasons(make, make_step):
     assert result.score == pytest.approx(0.31) and method.masks.encoded == 0
     (result,) = make([0.3, 0.9, 0.2, 0.1], box_threshold=0.7).segment_steps([make_step()])
     assert result.reason == "no box is above 0.70 for dog" and result.score == pytest.approx(0.9)
-    (found,) = make([0.3, 0.31, 0.2, 0.1], tag_threshold=0.3).segment_steps([make_step()])
-    assert found.reason is None
+    (faint,) = make([0.3, 0.31, 0.2, 0.1], tag_threshold=0.3).segment_steps([make_step()])
+    assert faint.reason is None
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ def picture():
 def test_cosines_are_those_of_the_encoders_own_reading(encoder, picture, make_step):
     steps = [make_step(0), make_step(1, audio=np.random.default_rng(1).normal(0, 0.1, 16_000).astype(np.float32))]
     crops = [picture, picture[:20], picture[5:9, 3:50]]
-    found = SoundFilter(encoder).hear(steps)
-    for step, sound in zip(steps, found, strict=True):
+    sounds = SoundFilter(encoder).hear(steps)
+    for step, sound in zip(steps, sounds, strict=True):
         heard = encoder.embed_audio(log_mel(torch.from_numpy(step.audio)[None], encoder.config.log_mel))
         direction = encoder.audio_direction(heard)[0].detach()
         expected = []
@@ -39,7 +39,7 @@ def test_cosines_are_those_of_the_encoders_own_reading(encoder, picture, make_st
             else:  # the highest 2.5% of 16 patches: one
                 expected.append(float((encoder.embed_patches(pixels)[0].detach() @ direction).max()))
         np.testing.assert_allclose(SoundFilter(encoder).cosines(crops, sound), expected, atol=1e-5)
-    first, second = (SoundFilter(encoder).cosines(crops, sound) for sound in found)
+    first, second = (SoundFilter(encoder).cosines(crops, sound) for sound in sounds)
     assert not np.allclose(first, second)  # another sound could differ
 
 

@@ -39,8 +39,8 @@ def test_masks_that_agree_are_kept(make, make_step):
 
 def test_masks_that_sam_doubts_are_not_asked_about(make, make_step):
     method, bold = make(crop="box"), make(crop="box", pred_iou=0.2, nms_iou=1.0)
-    for each in (method, bold):
-        list(each.segment_steps([make_step(marks=MARKS)]))
+    for variant in (method, bold):
+        list(variant.segment_steps([make_step(marks=MARKS)]))
     assert len(method.filter.crops) == 64 * 2  # of a point's three masks two pass; the two overlap by a quarter
     assert len(bold.filter.crops) == 64 * 3
 

@@ -85,14 +85,14 @@ def test_memory_is_bounded_steps_are_pulled_batch_by_batch(method, make_step):
 def test_the_heat_of_a_pixel_is_the_best_score_over_it(make_step):
     masks = np.zeros((3, 224, 224), bool)
     masks[0, :100], masks[1, 50:150], masks[2, :, :20] = True, True, True
-    found = Regions(masks=masks, scores=np.array([0.4, 0.9, -0.2]), score=0.9, labels=("a", "b", "c"))
-    result = as_result(make_step(), found)
+    regions = Regions(masks=masks, scores=np.array([0.4, 0.9, -0.2]), score=0.9, labels=("a", "b", "c"))
+    result = as_result(make_step(), regions)
     assert (result.heat[10, 100], result.heat[70, 100], result.heat[200, 5], result.heat[200, 100]) == (
         np.float32(0.4), np.float32(0.9), 0, 0,
     )  # fmt: skip
     assert [(s.label, s.score) for s in result.segments] == [("b", 0.9), ("a", 0.4), ("c", 0.0)]
     np.testing.assert_array_equal(result.mask, masks.any(0))
-    assert as_result(make_step(), replace(found, labels=None)).segments[0].label is None
+    assert as_result(make_step(), replace(regions, labels=None)).segments[0].label is None
 
 
 def test_a_region_that_vanishes_in_a_small_frame_says_so(make_step):

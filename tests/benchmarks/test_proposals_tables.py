@@ -18,7 +18,7 @@ from benchmarks.proposals.tables import (
     write_page,
 )
 from benchmarks.proposals.world import KINDS
-from moca.segmentation.config import MATCH, RULES
+from moca.segmentation.config import MATCH
 
 
 def fabricated(model, offset, sources=("boxes", "grid")):
@@ -30,7 +30,7 @@ def fabricated(model, offset, sources=("boxes", "grid")):
             rows[name] = base + offset
             rows[f"{name}, swapped"] = 0.1
             for source in sources:
-                for rule in RULES:
+                for rule in MATCH:
                     bonus, usual = -0.05 if rule == "iou" else 0.05, MATCH[rule]
                     for threshold in THRESHOLDS:
                         row = f"{name} + {source}, {rule} {threshold}"
@@ -90,7 +90,7 @@ def test_thresholds_stand_beside_the_papers(results):
 def test_objectness_is_told_source_by_source(results):
     _, runs = read(results, "val")
     lines = by_objectness(runs)
-    assert len(lines) == 2 + len(COARSE) * len(RULES) * 2
+    assert len(lines) == 2 + len(COARSE) * len(MATCH) * 2
     assert "| coarse + boxes from 0.3, cover 0.5 | 0.777 | 0.250 |" in lines
     assert by_objectness(read(results, "test")[1]) == lines[:2]
 

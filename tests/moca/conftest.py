@@ -13,9 +13,10 @@ from moca.adapters import fingerprint
 from moca.core.step import Step
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import random_imagebind
-from moca.foundation.imagebind.storage import save_imagebind
+from moca.foundation.imagebind.weights import save_imagebind
 from moca.media.logmel import LogMelConfig
-from moca.pipeline.loading import Pipeline, frozen_towers
+from moca.pipeline.encoder import frozen_towers
+from moca.pipeline.loading import Pipeline
 from moca.segmentation.config import SegmentConfig
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from moca import methods
-from moca.core.step import Segment
+from moca.core.step import Segment, result_of
 from moca.errors import InputError
 from moca.media import probe, write_video
 from moca.methods import GROUP, load_method, method_names
@@ -18,7 +18,6 @@ from moca.output.config import OutputConfig
 from moca.output.segment_file import segment_file
 from moca.output.segments_json import described
 from moca.segmentation.config import ProposalConfig
-from moca.segmentation.gate import result_of
 from moca.segmenter import Segmenter
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from moca.adapters import AdaptedTowers, adapters_off
+from moca.adapters import AdaptedTowers
 from moca.core.maps import resize_maps
 from moca.foundation.roles import Boxes, Masks
 from moca.segmentation.config import ProposalConfig, SegmentConfig
@@ -135,15 +135,6 @@ def test_the_read_out_takes_the_place_of_the_cosine(reading_out, make_step, mirr
     assert agreement.min() >= 0 and agreement.max() <= 1 and agreement.std() > 0.01
 
 
-def test_with_the_adapters_off_a_read_out_is_not_asked(pipeline, reading_out, make_step):
-    steps = [make_step(0), make_step(1)]
-    (_, frozen), (_, read) = Segmenter(pipeline).features(steps), Segmenter(reading_out).features(steps)
-    with adapters_off(reading_out.towers):
-        _, off = Segmenter(reading_out).features(steps)
-    np.testing.assert_array_equal(off, frozen)
-    assert not np.allclose(read, frozen, atol=1e-2)
-
-
 @pytest.mark.parametrize("pooling", ["dense", "class"])
 def test_frozen_presence_is_read_as_the_encoder_was_trained(pipeline, reading_out, make_step, monkeypatch, pooling):
     for encoder in (pipeline.encoder, reading_out.encoder):
@@ -158,7 +149,6 @@ def test_frozen_presence_is_read_as_the_encoder_was_trained(pipeline, reading_ou
         pictures = encoder.class_direction(towers.suffix(view, context))
         wanted = (pictures * encoder.audio_direction(context.tokens)).sum(-1).tolist()
     assert segmenter.frozen_presence(steps) == pytest.approx(wanted, abs=1e-6)
-    assert reading_out.towers.adapters_on
     assert segmenter.features(steps)[1] != pytest.approx(frozen.features(steps)[1], abs=1e-2)
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from transformers.models.grounding_dino.modeling_grounding_dino import SPECIAL_TOKENS
 
 import moca.stage
+from moca.core.maps import mask_boxes
 from moca.foundation.grounding_dino.prompts import check_tokenizer
 from moca.stage import CLASSES, sample_frame
 from recipes import stage_scenes
@@ -19,7 +20,6 @@ from recipes.stage_scenes import (
     SCENE_MIX,
     SMALLEST_PX,
     at_size,
-    boxes_of,
     classes_shown,
     draw_scenes,
     scenes_config,
@@ -110,12 +110,12 @@ def test_boxes_are_the_naive_ones():
     masks[0], masks[1] = True, False
     masks[1, 8, 12] = True
     masks = masks[masks.any((1, 2))]
-    for box, mask in zip(boxes_of(masks), masks, strict=True):
+    for box, mask in zip(mask_boxes(masks), masks, strict=True):
         at = [(x, y) for y, x in product(range(9), range(13)) if mask[y, x]]
         low, high = np.min(at, 0), np.max(at, 0) + 1
         assert box.tolist() == [*low, *high]
-    assert boxes_of(masks)[:2].tolist() == [[0, 0, 13, 9], [12, 8, 13, 9]]
-    assert boxes_of(masks[:0]).shape == (0, 4) and boxes_of(masks).dtype == np.float32
+    assert mask_boxes(masks)[:2].tolist() == [[0, 0, 13, 9], [12, 8, 13, 9]]
+    assert mask_boxes(masks[:0]).shape == (0, 4) and mask_boxes(masks).dtype == np.float32
 
 
 # The weights to begin with

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
+from moca.core.maps import mask_boxes
 from moca.foundation.sam.prompted import pixels_of as pixels_as_used
 from moca.stage import CLASSES
 from recipes import train_mini_sam
-from recipes.stage_scenes import at_size, boxes_of, draw_scenes, scenes_config
+from recipes.stage_scenes import at_size, draw_scenes, scenes_config
 from recipes.train_mini_sam import CLASS_WEIGHT, SamLoss, dice_loss, jittered, mask_iou, point_in
 
 SIDE = 64
@@ -40,7 +41,7 @@ def test_prompts_lie_on_what_they_ask_for(scenes):
         (x, y), (ground_x, ground_y) = points[row]
         assert masks[row, 0, int(y), int(x)] == 1
         assert scenes.owners[row][:, flip][int(ground_y), int(ground_x)] == 0
-        assert np.abs(boxes[row] - boxes_of(masks[row] > 0)).max() <= 4
+        assert np.abs(boxes[row] - mask_boxes(masks[row] > 0)).max() <= 4
     assert 8 < turned < 24 and 0 < real[:, 1].sum() < 32
 
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
+from moca.core.maps import mask_boxes
 from moca.foundation.boxes import iou_matrix
 from moca.foundation.roles import Boxes, Masks
 from moca.stage import CLASSES
 from recipes import twins_measured
-from recipes.stage_scenes import Scenes, boxes_of
+from recipes.stage_scenes import Scenes
 from recipes.twins_measured import (
     average_precision,
     hits,
@@ -269,4 +270,4 @@ def test_overlap_and_middle_of_masks():
     ring[1:-1, 1:-1] = False
     x, y = inner_point(ring)
     assert ring[int(y), int(x)] and inner_point(a) in ((1.5, 1.5), (1.5, 2.5))
-    assert boxes_of(a[None])[0].tolist() == [0, 0, 3, 4]
+    assert mask_boxes(a[None])[0].tolist() == [0, 0, 3, 4]

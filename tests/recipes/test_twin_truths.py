@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from moca.core.maps import mask_boxes
 from moca.foundation.boxes import corners, iou_matrix
-from moca.foundation.grounding_dino.detector import preprocess_frames
+from moca.foundation.grounding_dino.fitting import preprocess_frames
 from moca.stage import CLASSES
 from recipes import train_mini_grounding, train_mini_tagger
-from recipes.stage_scenes import at_size, boxes_of, classes_shown, draw_scenes, scenes_config
+from recipes.stage_scenes import at_size, classes_shown, draw_scenes, scenes_config
 from recipes.train_mini_grounding import GroundingLoss, SwinLoss, dense_loss, levels_of
 from recipes.train_mini_objects import corners_of, giou_of, iou_of, mirrored_batch, taught
 from recipes.train_mini_tagger import TaggerLoss
@@ -107,7 +108,7 @@ def test_frames_and_boxes_are_mirrored_alike(scenes):
     for row, (boxes, classes), (turned, same) in zip(rows, truths, mirrored, strict=True):
         masks, xyxy, names = scenes.objects(row)
         np.testing.assert_allclose(corners_of(boxes) * SIDE, xyxy, atol=1e-4)
-        np.testing.assert_allclose(corners_of(turned) * SIDE, boxes_of(masks[:, :, ::-1]), atol=1e-4)
+        np.testing.assert_allclose(corners_of(turned) * SIDE, mask_boxes(masks[:, :, ::-1]), atol=1e-4)
         assert classes.tolist() == same.tolist() == names.tolist() and not torch.allclose(boxes, turned, atol=1e-3)
 
 

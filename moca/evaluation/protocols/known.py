@@ -17,13 +17,12 @@ def restored(settings: Mapping[str, Any]) -> EvaluationProtocol:
 
     Raises InputError, in one line, for a name that is not known.
     """
-    made = dict(settings)
-    return protocol_class(made.pop("name", None))(**made)
+    arguments = dict(settings)
+    return protocol_class(arguments.pop("name", None))(**arguments)
 
 
 def protocol_class(name: str | None) -> Callable[..., EvaluationProtocol]:
     """The class behind a name; raises InputError, in one line, for another."""
-
     known = {kind.name: kind for kind in (Segmentation, Semantic, Localisation)}
     if name not in known:
         raise InputError(f"protocol must be one of {', '.join(known)}, got {name!r}; choose one of them.")

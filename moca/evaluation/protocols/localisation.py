@@ -27,9 +27,6 @@ from moca.metrics.localisation import (
     success_area,
 )
 
-UNCLIPPED = {"heat_low": -1.0, "gate": -1.0, "gate_frozen": -1.0}
-"""Settings of MoCA under which every pixel has a heat of its own. cIoU takes the upper half of a heat map's pixels, and
-where more than half share the lowest value, as below the level that masks are shown from, that is the whole frame."""
 COLUMNS = {
     "ciou_at_50": Column("CIoU", "share of clips whose cIoU is at least 0.5 (EZ-VSL)"),
     "auc": Column("AUC", "area under the share of clips that reach a cIoU (EZ-VSL)"),
@@ -98,20 +95,20 @@ class Localisation:
         def over_sounding(value: np.ndarray) -> np.ndarray:
             return ratio(times @ (value * sounding), there)
 
-        def each(measure, at: float) -> np.ndarray:
+        def draw_by_draw(measure, ciou: float) -> np.ndarray:
             parts = (marked, values["confidence"], values["sounding"])
-            return np.array([measure(*(part[draw] for part in parts), at=at) for draw in draws])
+            return np.array([measure(*(part[draw] for part in parts), at=ciou) for draw in draws])
 
         clips = draws.shape[1]
         return {
             "ciou_at_50": times @ (values["ciou"] >= 0.5) / clips,
             "auc": times @ _areas(values["ciou"]) / clips,
             "mean_ciou": times @ values["ciou"] / clips,
-            **{f"iou_at_{at}": over_sounding(marked > at / 100) for at in (10, 30, 50)},
+            **{f"iou_at_{percent}": over_sounding(marked > percent / 100) for percent in (10, 30, 50)},
             "auc_avgn": over_sounding(_areas(marked)),
-            "ap_at_30": each(detection_ap, 0.3),
-            "ap_at_50": each(detection_ap, 0.5),
-            "f1_at_30": each(detection_f1, 0.3),
+            "ap_at_30": draw_by_draw(detection_ap, 0.3),
+            "ap_at_50": draw_by_draw(detection_ap, 0.5),
+            "f1_at_30": draw_by_draw(detection_f1, 0.3),
             "piap_reversed": times @ values["piap_reversed"] / clips,
             "ap_pixel": over_sounding(values["ap_pixel"]),
         }

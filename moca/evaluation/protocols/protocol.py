@@ -21,30 +21,41 @@ Sums = dict[str, Any]
 
 @dataclass(frozen=True)
 class Column:
-    """A metric in a reader's words. better: which way is good, None where neither is; count: a number of things."""
+    """A metric in a reader's words."""
 
     title: str
+    """The head of its column."""
     meaning: str
+    """What it measures, and where it comes from."""
     better: Literal["higher", "lower"] | None = "higher"
+    """Which way is good, None where neither is."""
     count: bool = False
+    """Whether it counts things, so that it has no interval."""
 
 
 class EvaluationProtocol(Protocol):
     """One way to measure.
 
-    name: by which it is stored and found again. settings: JSON values that `restored` makes it from. basis: JSON
-    values that the sums depend on besides method and clip. main: the metric of a set that a reader looks at first.
-    clip_main: the metric of a single clip, by which clips are sorted and methods compared.
+    A metric more is its function in `moca.metrics` and a column beside the others: see `MEANS` in
+    `moca.metrics.accumulators` for S4 and MS3.
     """
 
     name: str
+    """By which it is stored and restored."""
     main: str
+    """The metric of a set of clips that a reader looks at first."""
     clip_main: str
+    """The metric of a single clip, by which clips are sorted and methods compared."""
 
     @property
-    def settings(self) -> dict[str, Any]: ...
+    def settings(self) -> dict[str, Any]:
+        """JSON values that `moca.evaluation.protocols.known.restored` makes the protocol from."""
+        ...
+
     @property
-    def basis(self) -> dict[str, Any]: ...
+    def basis(self) -> dict[str, Any]:
+        """JSON values that the sums depend on besides method and clip."""
+        ...
 
     def score(self, clip: Clip, results: Sequence[StepResult]) -> Sums:
         """Sums of one clip from the method's results, one per step of the clip."""
@@ -67,7 +78,9 @@ class EvaluationProtocol(Protocol):
         ...
 
     @staticmethod
-    def column(metric: str) -> Column: ...
+    def column(metric: str) -> Column:
+        """A metric's words."""
+        ...
 
 
 def annotated(clip: Clip, results: Sequence[StepResult], method: str) -> list[tuple[np.ndarray, StepResult]]:

@@ -14,7 +14,7 @@ from moca.core.step import StepResult
 from moca.evaluation.controls import Clip
 from moca.evaluation.protocols.protocol import Column, Sums, decided_heat
 from moca.evaluation.protocols.resampling import ratio, times_drawn
-from moca.metrics.accumulators import BATCH_VIDEOS, AVSBenchScores, VideoScores, score_video
+from moca.metrics.accumulators import BATCH_VIDEOS, MEANS, AVSBenchScores, VideoScores, score_video
 
 COLUMNS = {
     "f_batch_free": Column("F, batch-free", "mean F curve over all sounding frames, then its best threshold"),
@@ -39,8 +39,8 @@ class Segmentation:
 
     def __init__(self, batch_videos: int | Sequence[int] = BATCH_VIDEOS) -> None:
         """batch_videos: the official convention(s) to report, as videos per test batch."""
-        asked = batch_videos if isinstance(batch_videos, int) else tuple(batch_videos)
-        self.batch_videos = AVSBenchScores(asked).batch_videos  # refused here, not after the last clip
+        conventions = batch_videos if isinstance(batch_videos, int) else tuple(batch_videos)
+        self.batch_videos = AVSBenchScores(conventions).batch_videos  # refused here, not after the last clip
         self.main = f"miou_batch{self.batch_videos[-1]}"
 
     @property
@@ -67,23 +67,18 @@ class Segmentation:
 
     def resampled(self, sums: Sequence[Sums], draws: np.ndarray) -> dict[str, np.ndarray]:
         """See `EvaluationProtocol`; batches are cut in the order of each draw."""
-        names = ("frames", "sounding", "iou", "iou_plain", "f_mask", "false_area", "mask_area")
+        names = ("frames", "sounding", "iou", *(mean.stored for mean in MEANS.values()))
         values = {name: np.array([video[name] for video in sums], float) for name in names}
         curves = np.array([video["f_curve"] for video in sums], float)
         times = times_drawn(draws, len(sums))
         totals = {name: times @ value for name, value in values.items()}
-        found = {}
+        totals["silent"] = totals["frames"] - totals["sounding"]
+        metrics = {}
         for batch in self.batch_videos:
-            found[f"miou_batch{batch}"] = _batch_iou(values["iou"], values["frames"], draws, batch)
-            found[f"f_batch{batch}"] = _batch_f(curves, values["sounding"], draws, batch)
-        sounding, silent = totals["sounding"], totals["frames"] - totals["sounding"]
-        return found | {
-            "f_batch_free": ratio((times @ curves).max(axis=1), sounding),
-            "f_mask": ratio(totals["f_mask"], sounding),
-            "miou_plain": ratio(totals["iou_plain"], totals["frames"]),
-            "false_positive_area": ratio(totals["false_area"], silent),
-            "mask_area": ratio(totals["mask_area"], totals["frames"]),
-        }
+            metrics[f"miou_batch{batch}"] = _batch_iou(values["iou"], values["frames"], draws, batch)
+            metrics[f"f_batch{batch}"] = _batch_f(curves, values["sounding"], draws, batch)
+        metrics["f_batch_free"] = ratio((times @ curves).max(axis=1), totals["sounding"])
+        return metrics | {name: ratio(totals[mean.stored], totals[mean.over]) for name, mean in MEANS.items()}
 
     @staticmethod
     def column(metric: str) -> Column:
@@ -102,7 +97,7 @@ def _computed(sums: Sequence[Sums], batch_videos: tuple[int, ...]) -> dict[str, 
 
 
 def _batches(draws: np.ndarray, batch: int, clips: int) -> np.ndarray:
-    """(S, G, batch): the draws cut into batches; places of the last one that are not filled hold `clips`."""
+    """(S, G, batch): the draws cut into batches; positions of the last one that are not filled hold `clips`."""
     missing = -draws.shape[1] % batch
     filled = np.pad(draws, ((0, 0), (0, missing)), constant_values=clips)
     return filled.reshape(len(draws), -1, batch)
@@ -121,14 +116,14 @@ def _batch_f(curves: np.ndarray, sounding: np.ndarray, draws: np.ndarray, batch:
         return best[draws].mean(axis=1)
     groups = _batches(draws, batch, len(curves))
     curves, sounding = np.vstack([curves, np.zeros(curves.shape[1])]), np.append(sounding, 0.0)
-    found = np.empty(len(draws))
+    means = np.empty(len(draws))
     size = max(1, _CHUNK // (groups.shape[1] * curves.shape[1]))
     for start in range(0, len(draws), size):
         part = groups[start : start + size]
         summed = curves[part[..., 0]]
-        for place in range(1, batch):
-            summed += curves[part[..., place]]
+        for position in range(1, batch):
+            summed += curves[part[..., position]]
         counts = sounding[part].sum(axis=2)
         best = np.divide(summed.max(axis=2), counts, out=np.zeros(counts.shape), where=counts > 0)
-        found[start : start + size] = best.mean(axis=1)
-    return found
+        means[start : start + size] = best.mean(axis=1)
+    return means

@@ -70,10 +70,10 @@ class Semantic:
         numbers = {name: number for number, name in enumerate(self.classes)}
         labelled = zip(clip.truths(), self._labelled(clip, results), strict=True)
         pairs = [(truth, label_map(result, numbers)) for truth, result in labelled if truth is not None]
-        truths, found = (np.stack(maps) for maps in zip(*pairs, strict=True))
+        truths, labels = (np.stack(maps) for maps in zip(*pairs, strict=True))
         if len(truths) < FRAMES:
-            truths, found = pad_frames(truths), pad_frames(found)
-        return score_labels(found, truths, classes=len(self.classes)).to_json()
+            truths, labels = pad_frames(truths), pad_frames(labels)
+        return score_labels(labels, truths, classes=len(self.classes)).to_json()
 
     def metrics(self, sums: Sequence[Sums]) -> dict[str, float]:
         scores = SemanticScores(self.classes)
@@ -88,8 +88,8 @@ class Semantic:
         """See `EvaluationProtocol`."""
         times = times_drawn(draws, len(sums))
         totals = [times @ np.array([video[name] for video in sums], float) for name in ("iou", "f", "count")]
-        found = semantic_metrics(*totals)
-        return {name: values for name, values in found.items() if not self.column(name).count}
+        metrics = semantic_metrics(*totals)
+        return {name: values for name, values in metrics.items() if not self.column(name).count}
 
     @staticmethod
     def column(metric: str) -> Column:

@@ -15,8 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import Tensor
 from transformers import (
     GroundingDinoForObjectDetection,
     MMGroundingDinoForObjectDetection,
@@ -24,9 +22,10 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from moca.core.frames import check_frames
+from moca.core.frames import IMAGENET_MEAN, IMAGENET_STD, check_frames
 from moca.errors import InputError
 from moca.foundation.boxes import corners, cut_to_frame, nms
+from moca.foundation.grounding_dino.fitting import check_shape, checked_sides, preprocess_frames, read_sides
 from moca.foundation.grounding_dino.prompts import (
     Prompt,
     check_tokenizer,
@@ -34,20 +33,18 @@ from moca.foundation.grounding_dino.prompts import (
     prompts_of,
     tokenizer_documents,
 )
-from moca.foundation.pretrained import Kind, find_source, load_pretrained, read_config, save_pretrained
-from moca.foundation.reading import READING_FILE, normalised, read_reading, reading_document
+from moca.foundation.preprocessor_file import PREPROCESSOR_FILE, preprocessor_document
+from moca.foundation.pretrained import load_pretrained, read_config, save_pretrained
+from moca.foundation.published import Kind, find_source
 from moca.foundation.roles import Boxes, Frames
 
-PIXEL_MEAN = (0.485, 0.456, 0.406)  # ImageNet's, of RGB in [0, 1]
-PIXEL_STD = (0.229, 0.224, 0.225)
 MODELS = {"grounding-dino": GroundingDinoForObjectDetection, "mm-grounding-dino": MMGroundingDinoForObjectDetection}
 KIND = Kind(
-    name="grounding",
+    role="words",
     types=tuple(MODELS),
     example="IDEA-Research/grounding-dino-tiny",
     spare=("model.text_backbone.pooler.", "model.text_backbone.embeddings.position_ids"),
 )
-PUBLISHED_SIDES = (800, 1333)
 
 
 class GroundingDino:
@@ -63,7 +60,7 @@ class GroundingDino:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, *, sides: tuple[int, int] | None = None
     ):
         check_tokenizer(tokenizer, model.config.text_config.vocab_size)
-        self.sides = _checked_sides(model, sides)
+        self.sides = checked_sides(model, sides)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
 
@@ -105,7 +102,7 @@ class GroundingDino:
         jobs = []
         for i, phrases in enumerate(words):
             for prompt in prompts_of(phrases, self.tokenizer, config.max_text_len, longest):
-                _check_shape(self.model, frames[i].shape[:2], self.sides)
+                check_shape(self.model, frames[i].shape[:2], self.sides)
                 jobs.append((i, prompt))
         return jobs
 
@@ -119,29 +116,8 @@ class GroundingDino:
             ids[row, : len(prompt.ids)] = torch.tensor(prompt.ids)
             present[row, : len(prompt.ids)] = 1
         ids, present = ids.to(pixels.device), present.to(pixels.device)
-        found = self.model(pixel_values=pixels, input_ids=ids, attention_mask=present)
-        return found.logits.float().sigmoid().cpu().numpy(), found.pred_boxes.float().cpu().numpy()
-
-
-def fitted_size(height: int, width: int, sides: tuple[int, int]) -> tuple[int, int]:
-    """Height and width to which a frame is resized: its short side to the first of `sides` or, where its long side
-    would get longer than the second, to what keeps within; rounded as published."""
-    short, long = min(height, width), max(height, width)
-    target = sides[0] if long / short * sides[0] <= sides[1] else sides[1] * short / long
-    low = round(target)
-    high = long if short == low else int(target * long / short)
-    return (low, high) if height <= width else (high, low)
-
-
-def preprocess_frames(frames: Sequence[np.ndarray], sides: tuple[int, int]) -> Tensor:
-    """Frames of one size as Grounding DINO reads them: bilinear to `fitted_size`, ImageNet statistics.
-
-    Returns float32 (B, 3, height, width).
-    """
-    height, width = fitted_size(*frames[0].shape[:2], sides)
-    bilinear = Image.Resampling.BILINEAR
-    small = [np.asarray(Image.fromarray(frame).resize((width, height), bilinear)) for frame in frames]
-    return normalised(torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2).float() / 255, PIXEL_MEAN, PIXEL_STD)
+        answers = self.model(pixel_values=pixels, input_ids=ids, attention_mask=present)
+        return answers.logits.float().sigmoid().cpu().numpy(), answers.pred_boxes.float().cpu().numpy()
 
 
 def load_grounding(
@@ -157,7 +133,7 @@ def load_grounding(
     source = find_source(name, KIND)
     config = read_config(source, KIND)
     _check_backbone(source, config)
-    sides = _read_sides(source)
+    sides = read_sides(source, KIND)
     tokenizer = load_tokenizer(source, KIND)
     model = load_pretrained(MODELS[config["model_type"]], source, KIND, dtype=dtype)
     return GroundingDino(model.to(device), tokenizer, sides=sides)
@@ -178,10 +154,13 @@ def save_grounding(
     older one.
     """
     check_tokenizer(tokenizer, model.config.text_config.vocab_size)
-    short, long = _checked_sides(model, sides)
+    short, long = checked_sides(model, sides)
     size = {"shortest_edge": short, "longest_edge": long}
-    reading = reading_document(size, PIXEL_MEAN, PIXEL_STD, image_processor_type="GroundingDinoImageProcessor")
-    save_pretrained(folder, model, dtype=dtype, documents={READING_FILE: reading, **tokenizer_documents(tokenizer)})
+    preprocessor = preprocessor_document(
+        size, IMAGENET_MEAN, IMAGENET_STD, image_processor_type="GroundingDinoImageProcessor"
+    )
+    documents = {PREPROCESSOR_FILE: preprocessor, **tokenizer_documents(tokenizer)}
+    save_pretrained(folder, model, dtype=dtype, documents=documents)
 
 
 def _batches(jobs: list[tuple[int, Prompt]], frames: Frames, batch: int) -> Iterator[list[tuple[int, Prompt]]]:
@@ -207,21 +186,21 @@ def _chosen(
     """Of the answers (Q, T), (Q, 4) to one prompt about a frame (H, W): those to keep, in its pixels."""
     scores = chances.max(axis=1)
     own = [chances[:, start:stop] for start, stop in prompt.spans]
-    means = np.stack([each.mean(axis=1) for each in own], axis=1)
-    means[np.stack([each.max(axis=1) for each in own], axis=1) <= text_threshold] = -1
+    means = np.stack([chance.mean(axis=1) for chance in own], axis=1)
+    means[np.stack([chance.max(axis=1) for chance in own], axis=1) <= text_threshold] = -1
     best = means.argmax(axis=1)
     height, width = shape
     xyxy, inside = cut_to_frame(corners(boxes) * (width, height, width, height), height, width)
-    kept = np.flatnonzero(inside & (scores > box_threshold) & (means.max(axis=1) >= 0))
-    return Boxes(xyxy=xyxy[kept], scores=scores[kept], labels=tuple(prompt.phrases[best[i]] for i in kept))
+    chosen = np.flatnonzero(inside & (scores > box_threshold) & (means.max(axis=1) >= 0))
+    return Boxes(xyxy=xyxy[chosen], scores=scores[chosen], labels=tuple(prompt.phrases[best[i]] for i in chosen))
 
 
 def _merged(parts: list[Boxes], nms_iou: float | None) -> Boxes:
     """All boxes of a frame, best first."""
     xyxy, scores = np.concatenate([part.xyxy for part in parts]), np.concatenate([part.scores for part in parts])
     labels = [label for part in parts for label in part.labels]
-    kept = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
-    return Boxes(xyxy=xyxy[kept], scores=scores[kept], labels=tuple(labels[i] for i in kept))
+    order = np.argsort(-scores, kind="stable") if nms_iou is None else nms(xyxy, scores, nms_iou)
+    return Boxes(xyxy=xyxy[order], scores=scores[order], labels=tuple(labels[i] for i in order))
 
 
 def _no_boxes() -> Boxes:
@@ -230,46 +209,10 @@ def _no_boxes() -> Boxes:
 
 def _check_backbone(source: str, config: dict) -> None:
     backbone = config.get("backbone_config")
-    found = backbone.get("model_type") if isinstance(backbone, dict) else None
-    if found != "swin":
+    backbone_type = backbone.get("model_type") if isinstance(backbone, dict) else None
+    if backbone_type != "swin":
         raise InputError(
-            f"{source} must have a backbone of type 'swin', got {found!r}; use a model such as {KIND.example}."
-        )
-
-
-def _read_sides(source: str) -> tuple[int, int]:
-    """The sides that preprocessor_config.json of a source names; the published ones where there is none."""
-    size = read_reading(source, KIND, PIXEL_MEAN, PIXEL_STD).get("size")
-    if size is None:
-        return PUBLISHED_SIDES
-    if not isinstance(size, dict) or {"shortest_edge", "longest_edge"} - set(size):
-        raise InputError(
-            f"size in {READING_FILE} of {source} must name shortest_edge and longest_edge, got {size}; restore it."
-        )
-    return size["shortest_edge"], size["longest_edge"]
-
-
-def _checked_sides(model: PreTrainedModel, sides: tuple[int, int] | None) -> tuple[int, int]:
-    if sides is None:
-        return (model.config.backbone_config.image_size,) * 2
-    short, long = sides
-    if not (isinstance(short, int) and isinstance(long, int) and 1 <= short <= long):
-        raise InputError(f"sides must be two whole numbers of pixels, the short one first, got {sides}; change them.")
-    return short, long
-
-
-def _check_shape(model: PreTrainedModel, shape: tuple[int, int], sides: tuple[int, int]) -> None:
-    """InputError for a frame so narrow that it has fewer places than the model has boxes."""
-    config = model.config
-    swin, size = config.backbone_config, fitted_size(*shape, sides)
-    steps = [swin.patch_size * 2 ** (stage - 1) for stage in swin.out_indices]
-    while len(steps) < config.num_feature_levels:
-        steps.append(2 * steps[-1])
-    places = sum(-(-size[0] // step) * -(-size[1] // step) for step in steps)
-    if places < config.num_queries:
-        raise InputError(
-            f"a frame must have at least {config.num_queries} places to look at when it is read, got {places} for "
-            f"{shape[0]} x {shape[1]} pixels; cut it to a shape that is less narrow."
+            f"{source} must have a backbone of type 'swin', got {backbone_type!r}; use a model such as {KIND.example}."
         )
 
 

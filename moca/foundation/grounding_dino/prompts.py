@@ -11,7 +11,8 @@ from transformers import BertTokenizerFast, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from moca.errors import InputError
-from moca.foundation.pretrained import Kind, quiet
+from moca.foundation.pretrained import quiet
+from moca.foundation.published import Kind
 
 # The model looks for these by number and separates phrases by them.
 MARKS = {"[CLS]": 101, "[SEP]": 102, ".": 1012, "?": 1029}
@@ -20,11 +21,14 @@ TOKENIZER_FILE, TOKENIZER_CONFIG_FILE, VOCABULARY_FILE = "tokenizer.json", "toke
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """One prompt: ids of "[CLS] phrase . phrase . [SEP]"; of each phrase its words and where its tokens start, stop."""
+    """One prompt of some phrases."""
 
     ids: tuple[int, ...]
+    """Tokens of "[CLS] phrase . phrase . [SEP]"."""
     phrases: tuple[str, ...]
+    """The phrases as they were given."""
     spans: tuple[tuple[int, int], ...]
+    """Of each phrase, its first token and the one after its last."""
 
 
 def prompts_of(phrases: Sequence[str], tokenizer: PreTrainedTokenizerFast, most: int, longest: int) -> Iterator[Prompt]:
@@ -35,13 +39,13 @@ def prompts_of(phrases: Sequence[str], tokenizer: PreTrainedTokenizerFast, most:
     """
     if isinstance(phrases, str):
         raise InputError(f"words of a frame must be a list of phrases, got the text {phrases!r}; put it in a list.")
-    found = [(phrase, _pieces(phrase, tokenizer, min(most - 3, longest - 1))) for phrase in phrases]
+    pieces = [(phrase, _pieces(phrase, tokenizer, min(most - 3, longest - 1))) for phrase in phrases]
     part: list[tuple[str, list[int]]] = []
-    for each in found:
-        if part and 3 + sum(1 + len(ids) for _, ids in part) + len(each[1]) > most:
+    for phrase_pieces in pieces:
+        if part and 3 + sum(1 + len(ids) for _, ids in part) + len(phrase_pieces[1]) > most:
             yield _prompt(part)
             part = []
-        part.append(each)
+        part.append(phrase_pieces)
     if part:
         yield _prompt(part)
 
@@ -67,9 +71,9 @@ def _pieces(phrase: str, tokenizer: PreTrainedTokenizerFast, most: int) -> list[
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerFast, size: int) -> None:
     """InputError unless marks have the numbers that the model looks for and all numbers are below its size."""
-    found = dict(zip(MARKS, tokenizer.convert_tokens_to_ids(list(MARKS)), strict=True))
-    if found != MARKS:
-        raise InputError(f"a tokenizer must number {MARKS}, as BERT's does, got {found}; use that of the model.")
+    numbers = dict(zip(MARKS, tokenizer.convert_tokens_to_ids(list(MARKS)), strict=True))
+    if numbers != MARKS:
+        raise InputError(f"a tokenizer must number {MARKS}, as BERT's does, got {numbers}; use that of the model.")
     if len(tokenizer) > size:
         raise InputError(
             f"a tokenizer must have at most the {size} words of its model, got {len(tokenizer)}; use that of the model."

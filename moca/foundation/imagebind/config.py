@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from moca.adapters.readings import Reading
 from moca.core.settings import Settings, setting
 from moca.errors import InputError
 from moca.media.logmel import LogMelConfig
 
 Stem = Literal["patch", "conv"]
 Pooling = Literal["class", "dense"]
-Reading = Literal["token", "value", "value2"]
 CONV_STEM_STRIDE = 8
 TOP_SHARE = 0.025
 """Patches that speak for a picture: the best of them, 5 of 14 x 14, 6 of 16 x 16."""

@@ -2,27 +2,24 @@
 
 Two transformers whose embeddings share one space. `ImageBindConfig.huge()` has exactly the keys and shapes
 of the official checkpoint's image and audio part; smaller variants (see `ImageBindConfig.mini()`) use the
-same classes. `moca.foundation.imagebind.storage` reads and writes the weights.
+same classes. `moca.foundation.imagebind.weights` reads and writes the weights.
 
 Shape letters: B samples, S clips per sample, A sounds, L = 1 + N tokens (class token first), D width,
 E joint embedding, M mel bins, T frames.
 """
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from moca.errors import InputError
 from moca.foundation.imagebind.config import TOP_SHARE, ImageBindConfig
+from moca.foundation.imagebind.initialising import initialise
 from moca.foundation.imagebind.layers import (
     NORM_EPS,
-    Attention,
     LogitScale,
     Normalise,
     PatchProjection,
-    PositionTable,
     SelectToken,
     Stem,
     Trunk,
@@ -179,40 +176,6 @@ def _head(width: int, embed_dim: int) -> nn.Sequential:
     return nn.Sequential(norm, SelectToken(), nn.Linear(width, embed_dim, bias=False))
 
 
-@torch.no_grad()
-def initialise(model: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Draw every weight anew, in place.
-
-    Linear layers Xavier-uniform with zero bias, class token and positions normal with deviation D^-0.5,
-    convolutions uniform as PyTorch's. Source: ImageBind helpers.py, multimodal_preprocessors.py.
-    """
-    draw = {"generator": generator}
-    for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight, **draw)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.Conv2d | TwoFrameConv):
-            nn.init.kaiming_uniform_(module.weight, a=math.sqrt(5), **draw)
-            if getattr(module, "bias", None) is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, Attention):
-            nn.init.xavier_uniform_(module.in_proj_weight, **draw)
-            nn.init.zeros_(module.in_proj_bias)
-            for extra in (module.bias_k, module.bias_v):
-                if extra is not None:
-                    nn.init.xavier_normal_(extra, **draw)
-        elif isinstance(module, Stem):
-            width = module.cls_token.shape[-1]
-            nn.init.normal_(module.cls_token, std=width**-0.5, **draw)
-        elif isinstance(module, PositionTable):
-            nn.init.normal_(module.pos_embed, std=module.pos_embed.shape[-1] ** -0.5, **draw)
-        elif isinstance(module, LogitScale):
-            module.log_logit_scale.fill_(math.log(module.start))
-        elif isinstance(module, nn.LayerNorm | nn.BatchNorm2d):
-            module.reset_parameters()
-
-
 def random_imagebind(config: ImageBindConfig, seed: int) -> ImageBind:
     """An untrained model in eval mode; the same seed gives the same weights.
 
@@ -223,30 +186,3 @@ def random_imagebind(config: ImageBindConfig, seed: int) -> ImageBind:
     model.to_empty(device="cpu")
     initialise(model, torch.Generator().manual_seed(seed))
     return model.eval()
-
-
-@torch.no_grad()
-def fold_batchnorm(model: ImageBind) -> ImageBind:
-    """A copy for shipping whose conv stems have their BatchNorms folded into the convolutions.
-
-    Equal to `model` in eval mode. Refuses a model that has no BatchNorm.
-    """
-    if model.config.stem != "conv" or model.config.folded:
-        state = "already folded" if model.config.folded else f"of stem {model.config.stem!r}"
-        raise InputError(f"only an unfolded model with stem 'conv' can be folded, got one {state}; use it as it is.")
-    tensors = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    for modality, stem in model.modality_preprocessors.items():
-        prefix = f"modality_preprocessors.{modality}.rgbt_stem.proj"
-        layers = stem.rgbt_stem.proj
-        for i, norm in enumerate(layers):
-            if not isinstance(norm, nn.BatchNorm2d):
-                continue
-            scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-            tensors[f"{prefix}.{i - 1}.weight"] = layers[i - 1].weight * scale[:, None, None, None]
-            tensors[f"{prefix}.{i - 1}.bias"] = norm.bias - norm.running_mean * scale
-            for name in norm.state_dict():
-                del tensors[f"{prefix}.{i}.{name}"]
-    with torch.device("meta"):
-        folded = ImageBind(replace(model.config, folded=True))
-    folded.load_state_dict(tensors, strict=True, assign=True)
-    return folded.eval()

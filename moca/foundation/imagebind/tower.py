@@ -8,13 +8,14 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
+from moca.adapters.readings import VALUE_BLOCKS, Reading
 from moca.errors import InputError
-from moca.foundation.imagebind.config import ImageBindConfig, Reading
+from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.layers import Stem, Trunk, keep_some
 
 
 class ImageBindTower(nn.Module):
-    """One modality's stem and trunk, block by block: what `adapters.towers.Tower` asks for."""
+    """One modality's stem and trunk, block by block: what `moca.adapters.Tower` asks for."""
 
     def __init__(self, stem: Stem, trunk: Trunk, config: ImageBindConfig, *, audio: bool):
         super().__init__()
@@ -53,17 +54,14 @@ class ImageBindTower(nn.Module):
         """Value path of a block's attention, (B, L, D): no token sees another, x is not added."""
         return self.trunk.blocks[block].values(x)
 
-    def forward(self, x: Tensor, *, reading: str = "token") -> Tensor:
+    def forward(self, x: Tensor, *, reading: Reading = "token") -> Tensor:
         """All blocks: tokens from `tokens` -> (B, L, D).
 
-        reading "value" replaces the last block by its value path (MaskCLIP, arXiv 2112.01071): no token sees
-        another, and nothing is added to what entered. "value2" does so with the last two blocks, which a class
-        token has pulled on for longer.
+        reading: how the last blocks are run; see `moca.adapters.readings`.
         """
         if reading not in get_args(Reading):
             raise InputError(f"reading must be one of {', '.join(get_args(Reading))}, got {reading!r}; choose one.")
-        read = {"token": 0, "value": 1, "value2": 2}[reading]
-        mixed = self.depth - read
+        mixed = self.depth - VALUE_BLOCKS[reading]
         for block in self.trunk.blocks[:mixed]:
             x = block(x)
         for block in self.trunk.blocks[mixed:]:

@@ -52,19 +52,19 @@ def masks_from_grid(
     height, width = size
     points = grid_points(config.points_per_side, size)
     # Any predictor measures stability as the original does; only another offset has to be asked for.
-    asked = {} if config.stability_offset == STABILITY_OFFSET else {"stability_offset": config.stability_offset}
-    kept, boxes, scores, stability = [], [], [], []
+    options = {} if config.stability_offset == STABILITY_OFFSET else {"stability_offset": config.stability_offset}
+    packed, boxes, scores, stability = [], [], [], []
     for start in range(0, len(points), config.points_per_batch):
-        found = predictor.from_points(encoded, points[start : start + config.points_per_batch], **asked)
-        good = _good(found, config)
-        masks = found.masks[good]
-        kept.append(np.packbits(masks.reshape(len(masks), height * width), axis=1))
+        answers = predictor.from_points(encoded, points[start : start + config.points_per_batch], **options)
+        good = _good(answers, config)
+        masks = answers.masks[good]
+        packed.append(np.packbits(masks.reshape(len(masks), height * width), axis=1))
         boxes.append(mask_boxes(masks))
-        scores.append(found.scores[good])
-        stability.append(found.stability[good])
+        scores.append(answers.scores[good])
+        stability.append(answers.stability[good])
     scores, stability = np.concatenate(scores), np.concatenate(stability)
     best = np.asarray(nms(np.concatenate(boxes), scores, config.nms_iou), np.int64)
-    bits = np.unpackbits(np.concatenate(kept)[best], axis=1, count=height * width)
+    bits = np.unpackbits(np.concatenate(packed)[best], axis=1, count=height * width)
     return Masks(
         masks=bits.reshape(len(best), height, width).astype(bool), scores=scores[best], stability=stability[best]
     )
@@ -78,8 +78,8 @@ def grid_points(per_side: int, size: tuple[int, int]) -> np.ndarray:
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
 
-def _good(found: Masks, config: GridConfig) -> np.ndarray:
+def _good(answers: Masks, config: GridConfig) -> np.ndarray:
     """Which masks pass, (N,) bool."""
-    area = found.masks.sum((1, 2))
-    good = (area >= max(config.min_area, 1)) & (found.stability >= config.stability)
-    return good & (found.scores > config.pred_iou) if config.pred_iou > 0 else good
+    area = answers.masks.sum((1, 2))
+    good = (area >= max(config.min_area, 1)) & (answers.stability >= config.stability)
+    return good & (answers.scores > config.pred_iou) if config.pred_iou > 0 else good

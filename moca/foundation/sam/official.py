@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import SamConfig, SamModel
 
 from moca.errors import InputError
-from moca.foundation.imagebind.storage import check_fit, read_checkpoint
+from moca.foundation.pretrained import quiet
+from moca.foundation.state_dicts import check_fit, read_checkpoint
 
 SIZES = {  # width, blocks, heads and the blocks that attend globally, of image encoders
     "B": (768, 12, 12, (2, 5, 8, 11)),
@@ -82,8 +83,8 @@ def to_official(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _renamed(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
     for pattern, replacement in rules:
-        if found := pattern.match(name):
-            return found.expand(replacement) + name[found.end() :]
+        if match := pattern.match(name):
+            return match.expand(replacement) + name[match.end() :]
     return name
 
 
@@ -115,7 +116,8 @@ def load_official(path: str | Path, config: SamConfig | None = None) -> SamModel
     check_fit(path, state, to_official(wanted), "tensors of its SAM")
     given = {name: tensor.to(wanted[name].dtype) for name, tensor in to_transformers(state).items()}
     model.load_state_dict(given, strict=True, assign=True)
-    model.tie_weights()  # one matrix under both names again
+    with quiet():  # the library ties nothing while another thread loads a model
+        model.tie_weights()  # one matrix under both names again
     return model.eval().requires_grad_(False)
 
 

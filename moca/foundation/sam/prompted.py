@@ -15,15 +15,14 @@ from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from moca.core.frames import check_frames
+from moca.core.frames import IMAGENET_MEAN, IMAGENET_STD, check_frames, resized
 from moca.errors import InputError
 from moca.foundation.pretrained import COMPUTED_TYPES
 from moca.foundation.roles import Frames, Masks
 
-PIXEL_MEAN = (123.675, 116.28, 103.53)  # of RGB in 0..255
-PIXEL_STD = (58.395, 57.12, 57.375)
-STORED_MEAN = (0.485, 0.456, 0.406)  # the same of RGB in [0, 1], as folders state them
-STORED_STD = (0.229, 0.224, 0.225)
+PIXEL_MEAN = tuple(255 * value for value in IMAGENET_MEAN)
+"""Of RGB in 0..255, as SAM's own code has them; folders state them of RGB in [0, 1]."""
+PIXEL_STD = tuple(255 * value for value in IMAGENET_STD)
 STABILITY_OFFSET = 1.0
 IN_FLOAT32 = ("shared_image_embedding", "prompt_encoder")
 LOGITS_AT_A_TIME = 2**26  # of full size, a quarter of a GiB
@@ -31,15 +30,14 @@ LOGITS_AT_A_TIME = 2**26  # of full size, a quarter of a GiB
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One frame as a model keeps it; of use only to the model that made it.
-
-    maps: the image embedding (1, C, h, w) and whatever else the mask decoder reads, on the model's device. size: (H, W)
-    of the frame. resized: (height, width) of the frame within the model's S x S input.
-    """
+    """One frame as a model keeps it; of use only to the model that made it."""
 
     maps: tuple[Tensor, ...]
+    """The image embedding (1, C, h, w) and whatever else the mask decoder reads, on the model's device."""
     size: tuple[int, int]
+    """(H, W) of the frame."""
     resized: tuple[int, int]
+    """(height, width) of the frame within the model's S x S input."""
 
 
 class PromptedMasks(ABC):
@@ -77,18 +75,18 @@ class PromptedMasks(ABC):
         """
         _check_batch(batch, "frame")
         check_frames(frames)
-        found = []
+        encoded = []
         for start in range(0, len(frames), batch):
             chunk = frames[start : start + batch]
             fits = [self._fitted(frame.shape[:2]) for frame in chunk]
             pixels = torch.stack([pixels_of(frame, fit, self.side) for frame, fit in zip(chunk, fits, strict=True)])
             maps = self._maps(pixels.to(self.model.device, _dtype(self.model.vision_encoder)))
-            maps = [each.to(_dtype(self.model.mask_decoder)) for each in maps]
+            maps = [part.to(_dtype(self.model.mask_decoder)) for part in maps]
             for i, (frame, fit) in enumerate(zip(chunk, fits, strict=True)):
                 # Copies, so that a frame that is let go frees its memory while others of its batch are kept.
-                kept = tuple(each[i : i + 1].clone() for each in maps)
-                found.append(Encoded(kept, (frame.shape[0], frame.shape[1]), fit))
-        return found
+                own = tuple(part[i : i + 1].clone() for part in maps)
+                encoded.append(Encoded(own, (frame.shape[0], frame.shape[1]), fit))
+        return encoded
 
     def from_boxes(
         self, encoded: Encoded, boxes: np.ndarray, *, batch: int = 64, stability_offset: float = STABILITY_OFFSET
@@ -115,34 +113,34 @@ class PromptedMasks(ABC):
         return self._masks(encoded, _checked(points, 2, "points"), several, batch, stability_offset)
 
     @torch.inference_mode()
-    def _masks(self, encoded: Encoded, prompts: np.ndarray, each: int, batch: int, offset: float) -> Masks:
-        """`each` masks for every prompt; logits of full size exist for a part of one batch at a time."""
+    def _masks(self, encoded: Encoded, prompts: np.ndarray, per_prompt: int, batch: int, offset: float) -> Masks:
+        """`per_prompt` masks for every prompt; logits of full size exist for a part of one batch at a time."""
         _check_batch(batch, "prompt")
         height, width = encoded.size
-        count = len(prompts) * each
+        count = len(prompts) * per_prompt
         masks = np.empty((count, height, width), bool)
         scores, stability = np.empty(count, np.float32), np.empty(count, np.float32)
         step = max(1, LOGITS_AT_A_TIME // max(height * width, self.side**2))
         for start in range(0, len(prompts), batch):
-            logits, ious = self._decode(encoded, prompts[start : start + batch], several=each > 1)
-            rows = slice(start * each, start * each + len(ious))
+            logits, ious = self._decode(encoded, prompts[start : start + batch], several=per_prompt > 1)
+            rows = slice(start * per_prompt, start * per_prompt + len(ious))
             scores[rows] = ious.cpu().numpy()
-            for at, part in zip(range(rows.start, rows.stop, step), logits.split(step), strict=True):
+            for row, part in zip(range(rows.start, rows.stop, step), logits.split(step), strict=True):
                 full = self._enlarged(part[None], encoded)[0]
                 inside, outside = ((full > level).sum((-2, -1)) for level in (offset, -offset))
-                masks[at : at + len(part)] = (full > 0).cpu().numpy()
-                stability[at : at + len(part)] = (inside / outside.clamp(min=1)).cpu().numpy()
+                masks[row : row + len(part)] = (full > 0).cpu().numpy()
+                stability[row : row + len(part)] = (inside / outside.clamp(min=1)).cpu().numpy()
         return Masks(masks=masks, scores=scores, stability=stability)
 
     def _decode(self, encoded: Encoded, prompts: np.ndarray, *, several: bool) -> tuple[Tensor, Tensor]:
         """Logits (N * M, h, w) of the decoder and the predicted IoU (N * M,), float32."""
         scale = np.array([r / s for r, s in zip(encoded.resized[::-1], encoded.size[::-1], strict=True)])
-        at = np.ascontiguousarray((prompts.reshape(-1, 2) * scale).reshape(prompts.shape), np.float32)
-        at = torch.from_numpy(at).to(self.model.device)[None]
-        given = {"input_points": None, "input_labels": None, "input_boxes": at, "input_masks": None}
+        places = np.ascontiguousarray((prompts.reshape(-1, 2) * scale).reshape(prompts.shape), np.float32)
+        places = torch.from_numpy(places).to(self.model.device)[None]
+        given = {"input_points": None, "input_labels": None, "input_boxes": places, "input_masks": None}
         if prompts.shape[1] == 2:
-            labels = torch.ones(1, len(prompts), 1, dtype=torch.int64, device=at.device)
-            given |= {"input_points": at[:, :, None], "input_labels": labels, "input_boxes": None}
+            labels = torch.ones(1, len(prompts), 1, dtype=torch.int64, device=places.device)
+            given |= {"input_points": places[:, :, None], "input_labels": labels, "input_boxes": None}
         sparse, dense = self.model.prompt_encoder(**given)
         grid = self.model.get_image_wide_positional_embeddings()
         dtype = _dtype(self.model.mask_decoder)
@@ -163,12 +161,12 @@ def pixels_of(frame: np.ndarray, fitted: tuple[int, int], side: int) -> Tensor:
     It is resized to `fitted` (height, width) with Pillow's bilinear filter, normalised by ImageNet's statistics and
     padded on the right and at the bottom with zeros.
     """
-    if frame.shape[:2] != fitted:
-        frame = np.asarray(Image.fromarray(frame).resize(fitted[::-1], Image.Resampling.BILINEAR))
+    height, width = fitted
+    frame = resized(frame, width, height, by=Image.Resampling.BILINEAR)
     mean, std = (np.array(values, np.float32) for values in (PIXEL_MEAN, PIXEL_STD))
     padded = torch.zeros(3, side, side)
     pixels = (frame.astype(np.float32) - mean) / std
-    padded[:, : fitted[0], : fitted[1]] = torch.from_numpy(pixels).permute(2, 0, 1)
+    padded[:, :height, :width] = torch.from_numpy(pixels).permute(2, 0, 1)
     return padded
 
 

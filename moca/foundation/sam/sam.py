@@ -15,17 +15,17 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel, SamConfig, SamHQModel, SamModel
 
+from moca.core.frames import IMAGENET_MEAN, IMAGENET_STD
 from moca.errors import InputError
-from moca.foundation.pretrained import Kind, find_source, load_pretrained, read_config, save_pretrained
-from moca.foundation.reading import READING_FILE, read_reading, reading_document
+from moca.foundation.preprocessor_file import PREPROCESSOR_FILE, preprocessor_document, read_preprocessor
+from moca.foundation.pretrained import load_pretrained, read_config, save_pretrained
+from moca.foundation.published import Kind, find_source
 from moca.foundation.sam import sam2
 from moca.foundation.sam.official import load_official
-from moca.foundation.sam.prompted import PIXEL_MEAN as PIXEL_MEAN
-from moca.foundation.sam.prompted import PIXEL_STD as PIXEL_STD
-from moca.foundation.sam.prompted import STORED_MEAN, STORED_STD, Encoded, PromptedMasks, computed_in
+from moca.foundation.sam.prompted import Encoded, PromptedMasks, computed_in
 from moca.foundation.sam.sam2 import Sam2
 
-KIND = Kind(name="sam", types=("sam", "sam_hq"), example="facebook/sam-vit-base")
+KIND = Kind(role="masks", types=("sam", "sam_hq"), example="facebook/sam-vit-base")
 OFFICIAL_SUFFIXES = (".pth", ".pt")
 
 
@@ -45,7 +45,7 @@ class Sam(PromptedMasks):
         super().__init__(model, side=side)
 
     @staticmethod
-    def reading(config: SamConfig) -> dict:
+    def preprocessor(config: SamConfig) -> dict:
         """What preprocessor_config.json says of how a model of this configuration reads pictures."""
         side = config.vision_config.image_size
         small = config.prompt_encoder_config.image_embedding_size * 4
@@ -57,17 +57,17 @@ class Sam(PromptedMasks):
             "mask_size": {"longest_edge": small},
             "mask_pad_size": {"height": small, "width": small},
         }
-        return reading_document({"longest_edge": side}, STORED_MEAN, STORED_STD, **others)
+        return preprocessor_document({"longest_edge": side}, IMAGENET_MEAN, IMAGENET_STD, **others)
 
     def _fitted(self, size: tuple[int, int]) -> tuple[int, int]:
         scale = self.side / max(size)
         return max(int(size[0] * scale + 0.5), 1), max(int(size[1] * scale + 0.5), 1)
 
     def _maps(self, pixels: Tensor) -> list[Tensor]:
-        found = self.model.get_image_embeddings(pixels)
-        if isinstance(found, Tensor):
-            return [found]
-        embedding, intermediate = found  # SAM-HQ's decoder also reads what its first global block has seen
+        embeddings = self.model.get_image_embeddings(pixels)
+        if isinstance(embeddings, Tensor):
+            return [embeddings]
+        embedding, intermediate = embeddings  # SAM-HQ's decoder also reads what its first global block has seen
         return [embedding, *intermediate[:1]]
 
     def _decoded_with(self, maps: tuple[Tensor, ...]) -> dict:
@@ -110,15 +110,15 @@ def load_sam(
         return Sam(computed_in(load_official(source, config), dtype).to(device))
     if config is not None:
         raise InputError("config must be None unless name is an official .pth file, got a configuration; leave it out.")
-    role, model_class, kind = MODELS[read_config(source, replace(KIND, types=tuple(MODELS)))["model_type"]]
-    reading = read_reading(source, kind, STORED_MEAN, STORED_STD)
+    wrapper, model_class, kind = MODELS[read_config(source, replace(KIND, types=tuple(MODELS)))["model_type"]]
+    stated = read_preprocessor(source, kind, IMAGENET_MEAN, IMAGENET_STD)
     model = load_pretrained(model_class, source, kind, dtype=torch.float32)
-    size = role.reading(model.config)["size"]
-    if reading.get("size", size) != size:
+    size = wrapper.preprocessor(model.config)["size"]
+    if stated.get("size", size) != size:
         raise InputError(
-            f"{source} must have its model's size, {size}, in {READING_FILE}, got {reading['size']}; restore it."
+            f"{source} must have its model's size, {size}, in {PREPROCESSOR_FILE}, got {stated['size']}; restore it."
         )
-    return role(computed_in(model, dtype).to(device))
+    return wrapper(computed_in(model, dtype).to(device))
 
 
 def save_sam(folder: str | Path, model: PreTrainedModel, *, dtype: torch.dtype = torch.float32) -> None:
@@ -127,5 +127,5 @@ def save_sam(folder: str | Path, model: PreTrainedModel, *, dtype: torch.dtype =
     dtype: how weights are stored; float16 halves the file and is computed in float32 once loaded. All files are
     complete before any of them replaces an older one.
     """
-    reading = MODELS[model.config.model_type][0].reading(model.config)
-    save_pretrained(folder, model, dtype=dtype, documents={READING_FILE: reading})
+    preprocessor = MODELS[model.config.model_type][0].preprocessor(model.config)
+    save_pretrained(folder, model, dtype=dtype, documents={PREPROCESSOR_FILE: preprocessor})

@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Sam2Config, Sam2Model
 
-from moca.foundation.pretrained import Kind
-from moca.foundation.reading import reading_document
-from moca.foundation.sam.prompted import STORED_MEAN, STORED_STD, Encoded, PromptedMasks
+from moca.core.frames import IMAGENET_MEAN, IMAGENET_STD
+from moca.foundation.preprocessor_file import preprocessor_document
+from moca.foundation.published import Kind
+from moca.foundation.sam.prompted import Encoded, PromptedMasks
 
 KIND = Kind(
-    name="sam",
+    role="masks",
     types=("sam2", "sam2_video"),
     example="facebook/sam2.1-hiera-tiny",
     spare=(
@@ -41,7 +42,7 @@ class Sam2(PromptedMasks):
         super().__init__(model, side=model.config.prompt_encoder_config.image_size)
 
     @staticmethod
-    def reading(config: Sam2Config) -> dict:
+    def preprocessor(config: Sam2Config) -> dict:
         """What preprocessor_config.json says of how a model of this configuration reads pictures."""
         side, patch = config.prompt_encoder_config.image_size, config.prompt_encoder_config.patch_size
         others = {
@@ -51,7 +52,7 @@ class Sam2(PromptedMasks):
             "mask_size": {"height": side // patch * 4, "width": side // patch * 4},
         }
         square = {"height": side, "width": side}
-        return reading_document(square, STORED_MEAN, STORED_STD, **others) | {"do_pad": False}
+        return preprocessor_document(square, IMAGENET_MEAN, IMAGENET_STD, **others) | {"do_pad": False}
 
     def _fitted(self, size: tuple[int, int]) -> tuple[int, int]:
         return self.side, self.side

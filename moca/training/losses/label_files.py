@@ -1,8 +1,8 @@
 """Pseudo-labels on disk: made block by block, so that a stopped build goes on, and read by every run after that.
 
-    labels-<16 hex digits>/    of all that the labels rest on
-        centre.json            the undecided cosine
-        00000128.npz, ...      sounds, targets and weights of a block, named by its first anchor
+labels-<16 hex digits>/    of all that the labels rest on
+    centre.json            the undecided cosine
+    00000128.npz, ...      sounds, targets and weights of a block, named by its first anchor
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from moca.training.config import TrainConfig
 from moca.training.loop import ParameterGroup
 from moca.training.losses.adapted import AdaptedReader
 from moca.training.losses.distillation import Distillation
-from moca.training.losses.triplets import PixelMatching
 from moca.training.losses.preparing import Prepared
+from moca.training.losses.triplets import PixelMatching
 
 
 class Objective:

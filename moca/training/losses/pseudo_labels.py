@@ -218,9 +218,7 @@ class Labeller:
             score = score + self.config.contrast * _standard(contrast.numpy())
         return score.reshape(self.reader.side, self.reader.side)
 
-    def _compared(
-        self, bank: Bank, anchor: int, sound: int, generator: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _compared(self, bank: Bank, anchor: int, sound: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Bank features of frames that sound alike and of frames that do not, none of the anchor's own video."""
         candidates = np.flatnonzero(self.videos[self.bank_rows] != self.videos[anchor])
         likeness = (self.sounds[self.bank_rows[candidates]] @ self.sounds[sound]).numpy()

@@ -201,8 +201,8 @@ def test_huge_without_its_weights_says_how_to_get_them(tmp_path, clip, monkeypat
 
 def test_adapters_of_another_encoder_are_refused(tmp_path, clip, refuse):
     from moca.adapters import save_adapters
-    from moca.foundation.imagebind.storage import load_imagebind
-    from moca.pipeline.loading import frozen_towers
+    from moca.foundation.imagebind.weights import load_imagebind
+    from moca.pipeline.encoder import frozen_towers
 
     towers = frozen_towers(load_imagebind(MINI / "imagebind"))
     save_adapters(tmp_path / "adapters", towers, fingerprint="1a2b3c4d5e6f7a8b")
@@ -254,7 +254,7 @@ def test_a_folder_with_a_broken_file_finishes_the_rest_and_says_so(tmp_path, cli
     code, stdout, stderr = moca("segment", tmp_path / "videos", "-o", tmp_path / "out")
     assert code == 2 and "good.mp4" in stdout
     assert f"error: 1 of 2 videos failed; see {tmp_path / 'out' / 'failures.csv'}" in stderr
-    assert (tmp_path / "out" / "good" / "segments.json").is_file()
+    assert (tmp_path / "out" / "good_mp4" / "segments.json").is_file()
 
 
 def test_a_pickle_is_never_executed(tmp_path, clip, monkeypatch, refuse):

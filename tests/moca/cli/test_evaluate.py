@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 
 from moca.cli.app import app
-from moca.cli.evaluate import compare
+from moca.cli.compare import command as compare
 from moca.errors import InputError
 from moca.stage import write_stage
 
@@ -89,7 +89,7 @@ def test_other_data_have_their_own_numbers(stage, tmp_path, data, words):
         (["--data", "vggss", "--split", "val"], "vggss has test clips only, got split 'val'; leave --split out."),
         (["--shard", "3/2"], "--shard must be i/n with i from 1 to n, got '3/2'; e.g. 1/4 to 4/4."),
         (["--shard", "half"], "--shard must be i/n with i from 1 to n, got 'half'; e.g. 1/4 to 4/4."),
-        (["--gallery", "-1"], "--gallery must be at least 0, got -1; 0 leaves the clips out."),
+        (["--gallery", "-1"], "gallery must be a whole number of at least 0, got -1; 0 leaves them out."),
         (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
         (
             ["--set", "clusters=many"],
@@ -120,21 +120,33 @@ def test_a_refusal_is_one_line_and_exit_code_2(stage, tmp_path):
 
 def test_compare_says_which_is_better(evaluated, capsys):
     out, _ = evaluated
-    compare(out, out / "results.json", of_b="muted")
+    compare(a=out, b=out / "results.json", of_b="muted")
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "mIoU, batch 1 (miou_batch1), mean over 2 clips"
     assert lines[1].endswith("  moca (mini), s4 test") and lines[2].endswith("  moca (mini), s4 test, muted")
     assert lines[4].startswith("p = ")
-    compare(out, out, metric="f_mask")
+    compare(a=out, b=out, metric="f_mask")
     assert "A - B: +0.0000" in capsys.readouterr().out
 
 
 def test_compare_refuses_what_is_not_there(evaluated, tmp_path):
     out, _ = evaluated
     with pytest.raises(InputError) as refusal:
-        compare(out, tmp_path)
+        compare(a=out, b=tmp_path)
     assert str(refusal.value).startswith(f"{tmp_path / 'results.json'} must be a results.json, it cannot be read")
     with pytest.raises(InputError) as refusal:
-        compare(out, out, of_a="deaf")
+        compare(a=out, b=out, of_a="deaf")
     assert str(refusal.value).startswith("--of-a must name one of moca (mini), s4 test, muted, swapped, ")
     assert str(refusal.value).endswith(f" in {out}, got 'deaf'; choose one of them.")
+
+
+def test_false_positives_are_those_of_the_method_as_it_is(stage, tmp_path):
+    evaluate(stage, "-o", tmp_path / "out", "--data", "vggss", "--false-positives", "--no-report", "--samples", "0")
+    ((_, result),) = json.loads((tmp_path / "out" / "results.json").read_text())["results"].items()
+    opened = {"gate": -1.0, "gate_frozen": -1.0, "heat_low": -1.0}
+    for measured in (result, *result["controls"].values()):
+        assert opened.items() <= measured["settings"]["segment"].items()
+    assert set(result["false_positives"]) == {"silence", "noise", "offscreen"}
+    for measured in result["false_positives"].values():
+        assert not set(opened.items()) & measured["settings"]["segment"].items()
+        assert measured["settings"]["fingerprints"] == result["settings"]["fingerprints"]

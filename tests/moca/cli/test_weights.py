@@ -14,7 +14,7 @@ from moca.foundation.manifest import find_entry
 CONTENT = b"twelve bytes"
 MANIFEST = f"""
 [imagebind-huge]
-role = "image and audio towers"
+role = "encoder"
 kind = "file"
 file = "huge.pth"
 url = "http://127.0.0.1:9/huge.pth"
@@ -25,7 +25,7 @@ commercial = false
 citation = "Nobody, 2020"
 
 [dino-vits8]
-role = "picture features"
+role = "images"
 kind = "hub"
 hub = "facebook/dino-vits8"
 parameters = 21000000

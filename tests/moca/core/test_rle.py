@@ -1,9 +1,10 @@
-"""COCO run-length strings against a slow implementation of the format, and worked out by hand."""
+"""COCO run-length strings against pycocotools and a slow implementation of the format, and worked out by hand."""
 
 import json
 
 import numpy as np
 import pytest
+from pycocotools import mask as cocomask
 
 from moca.core import rle
 from moca.errors import InputError
@@ -44,6 +45,7 @@ def blob(height, width):
     return (rows - height / 2) ** 2 + (columns - width / 3) ** 2 < (min(height, width) / 3) ** 2
 
 
+SIZES = [(1, 1), (1, 33), (33, 1), (2, 3), (31, 32), (33, 64), (127, 200)]
 MASKS = {
     "noise": random_mask(0, 37, 53),
     "rare": random_mask(1, 61, 40, 0.01),
@@ -177,3 +179,43 @@ def test_refuses_damaged_strings(code, message):
     with pytest.raises(InputError) as error:
         rle.decode(code)
     assert str(error.value) == message
+
+
+def blobs(seed, height, width):
+    """A mask of smooth random regions, as segmentation makes them."""
+    coarse = np.random.default_rng(seed).random((max(2, height // 9), max(2, width // 9))).astype(np.float32)
+    rows = np.linspace(0, coarse.shape[0] - 1, height).round().astype(int)
+    columns = np.linspace(0, coarse.shape[1] - 1, width).round().astype(int)
+    return coarse[rows][:, columns] > 0.5
+
+
+COMPARED = {
+    **MASKS,
+    "blobs": blobs(0, 480, 854),
+    "tall blobs": blobs(1, 1000, 3),
+    "checkers": (np.indices((64, 65)).sum(0) % 2).astype(bool),
+    "last pixel": np.arange(4000).reshape(50, 80) == 3999,
+    "first pixel": np.arange(4000).reshape(50, 80) == 0,
+    "one clear pixel": np.arange(4000).reshape(50, 80) != 1717,
+    "long runs": np.arange(6_000_000).reshape(3000, 2000) % 2_500_000 > 40,
+    **{f"noise {share:g} {size}": random_mask(9, *size, share) for share in (0.002, 0.3, 0.98) for size in SIZES},
+}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with NumPy 2
+@pytest.mark.parametrize("name", COMPARED)
+def test_is_what_pycocotools_writes_and_reads(name):
+    mask = COMPARED[name]
+    theirs = cocomask.encode(np.asfortranarray(mask, np.uint8))
+    ours = rle.encode(mask)
+    assert ours == {"size": list(theirs["size"]), "counts": theirs["counts"].decode("ascii")}
+    assert np.array_equal(cocomask.decode({**ours, "counts": ours["counts"].encode("ascii")}), mask)
+    assert np.array_equal(rle.decode(theirs), mask) and np.array_equal(rle.decode(ours), mask)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools with NumPy 2
+def test_what_pycocotools_computes_on_strings_can_be_read():
+    first, second = COMPARED["blobs"], np.roll(COMPARED["blobs"], 77, axis=1)
+    union = cocomask.merge([cocomask.encode(np.asfortranarray(mask, np.uint8)) for mask in (first, second)])
+    assert np.array_equal(rle.decode(union), first | second)
+    assert int(cocomask.area(union)) == int(rle.decode(union).sum())

@@ -4,7 +4,8 @@ from typing import Literal
 
 import pytest
 
-from moca.core.settings import Settings, changed, parse_value, rule_of, setting, setting_names
+from moca.core.changing import changed, parse_value, setting_names
+from moca.core.settings import Settings, rule_of, setting
 from moca.errors import InputError
 
 

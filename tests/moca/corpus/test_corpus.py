@@ -238,10 +238,8 @@ def test_a_finished_corpus_is_used_at_once_and_other_settings_are_not_mistaken_f
     one = build(originals, out)
     count, times = len(decodes), {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     again = build(originals, out, progress=lambda *call: calls.append(call))
-    assert (
-        len(decodes) == count == 17 and calls == [("reading videos", 17, 17)]
+    assert len(decodes) == count == 17 and calls == [("reading videos", 17, 17)]
     assert again.fingerprint == one.fingerprint
-    )
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == times
     assert build(originals, out, steps_per_video=1).fingerprint != one.fingerprint and len(decodes) == 2 * count
     assert build(originals, out).fingerprint == one.fingerprint and len(decodes) == 3 * count

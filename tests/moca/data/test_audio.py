@@ -1,5 +1,8 @@
 import struct
+import threading
+import warnings
 import wave
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -58,6 +61,98 @@ def test_samples_beyond_full_scale_are_clipped(tmp_path):
 def test_a_real_stereo_file(media):
     heard = read_wav(media / "dog_audio.wav")  # 44.1 kHz stereo
     assert len(heard) == int(np.ceil(115_110 * 16_000 / 44_100)) and 0.05 < np.abs(heard).max() <= 1
+
+
+def pcm(path, values, *, width, channels, rate_hz=16_000):
+    """A WAV file of integer PCM, `width` bytes a sample, values (n, channels) of the full range."""
+    data = b"".join(int(v).to_bytes(4, "little", signed=True)[4 - width :] for v in values.ravel())
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, width, rate_hz, 0, "NONE", ""))
+        file.writeframes(bytes(byte ^ 0x80 for byte in data) if width == 1 else data)
+    return path
+
+
+def by_scipy(path):
+    """A WAV file as SciPy reads it, (S,) float32 mono at its own rate: what `read_wav` must equal to the bit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _, samples = wavfile.read(path)
+    if samples.dtype == np.uint8:
+        wide = (samples.astype(np.float64) - 128) / 128
+    elif samples.dtype.kind == "i":
+        wide = samples.astype(np.float64) / -float(np.iinfo(samples.dtype).min)
+    else:
+        wide = samples.astype(np.float64)
+    return np.clip(wide if wide.ndim == 1 else wide.mean(axis=1), -1, 1).astype(np.float32)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 6])
+@pytest.mark.parametrize("samples", [1, 2, 1023, 5001])
+@pytest.mark.parametrize("kind", ["8", "16", "24", "32", "float", "double"])
+def test_every_sample_is_what_another_reader_finds(tmp_path, kind, samples, channels):
+    generator, path = np.random.default_rng([samples, channels]), tmp_path / "noise.wav"
+    if kind.isdigit():
+        values = generator.integers(-(2**31), 2**31, (samples, channels))
+        pcm(path, values, width=int(kind) // 8, channels=channels)
+    else:
+        wave_data = generator.normal(0, 0.6, (samples, channels))
+        wavfile.write(path, 16_000, wave_data.astype(np.float32 if kind == "float" else np.float64))
+    heard = read_wav(path)
+    assert heard.shape == (samples,) and heard.dtype == np.float32
+    assert np.array_equal(heard, by_scipy(path))
+
+
+def with_title(path):
+    """Put a chunk that no reader of sound knows, of odd length, before the samples and after them."""
+    data = path.read_bytes()
+    chunk = b"tItL" + struct.pack("<I", 5) + b"drum\0" + b"\0"
+    data = data[:36] + chunk + data[36:] + chunk
+    path.write_bytes(data[:4] + struct.pack("<I", len(data) - 8) + data[8:])
+    return path
+
+
+def test_chunks_with_titles_and_files_cut_off_are_read_without_a_word(tmp_path, recwarn):
+    values = np.random.default_rng(0).integers(-(2**31), 2**31, (4000, 1))
+    path = pcm(tmp_path / "noise.wav", values, width=2, channels=1)
+    whole = read_wav(path)
+    assert np.array_equal(read_wav(with_title(path)), whole)
+    cut = tmp_path / "cut.wav"
+    cut.write_bytes(path.read_bytes()[:4050])
+    heard = read_wav(cut)
+    assert (
+        1900 < len(heard) < 4000 and np.array_equal(heard, by_scipy(cut)) and np.array_equal(heard, whole[: len(heard)])
+    )
+    assert not recwarn.list
+
+
+def test_threads_that_read_leave_the_warnings_of_the_process_alone(tmp_path):
+    values = np.random.default_rng(0).integers(-(2**31), 2**31, (4000, 1))
+    path = with_title(pcm(tmp_path / "noise.wav", values, width=2, channels=1))
+    wanted, before, changes = read_wav(path), list(warnings.filters), []
+    stop = threading.Event()
+
+    def watch():
+        while not stop.is_set():
+            if list(warnings.filters) != before:
+                changes.append(list(warnings.filters))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(4) as pool:
+        heard = list(pool.map(read_wav, [path] * 200))
+    stop.set()
+    watcher.join()
+    assert not changes and list(warnings.filters) == before
+    assert all(np.array_equal(samples, wanted) for samples in heard)
+
+
+@pytest.mark.parametrize("format_tag", [6, 7, 0x55, 0x11])  # A-law, mu-law, mp3, ADPCM
+def test_compressed_sound_is_refused(tmp_path, format_tag):
+    path = pcm(tmp_path / "odd.wav", np.zeros((4000, 1)), width=1, channels=1)
+    data = path.read_bytes()
+    path.write_bytes(data[:20] + struct.pack("<H", format_tag) + data[22:])
+    with pytest.raises(InputError, match=r"audio must be a PCM or float WAV file, .* cannot be read "):
+        read_wav(path)
 
 
 def test_an_empty_file_has_no_samples(tmp_path):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from moca.data.places import VGGSS_ANNOTATED_AT_S
+from moca.data.names_on_disk import VGGSS_ANNOTATED_AT_S
 from moca.data.vggss import read_vggss, vggss_paths
 from moca.errors import InputError
 from moca.evaluation.datasets import read_data

@@ -8,7 +8,10 @@ import pytest
 from moca.core.step import Segment
 from moca.errors import InputError
 from moca.evaluation import Localisation, Semantic, evaluate, muted
-from moca.evaluation.protocols.localisation import UNCLIPPED
+from moca.evaluation.datasets import UNCLIPPED
+from moca.evaluation.protocols.protocol import Column
+from moca.evaluation.protocols.segmentation import COLUMNS
+from moca.metrics.accumulators import MEANS, FrameMean
 from moca.metrics.localisation import box_map, resize_heat, score_map
 from moca.metrics.semantic import pad_frames, score_labels
 from moca.segmentation.coarse import heat_map
@@ -171,3 +174,15 @@ def test_unclipped_heat_ranks_every_pixel_where_clipped_heat_takes_the_whole_fra
     assert score_map(clipped, truth).ciou == pytest.approx(everything, abs=1e-6)
     assert np.unique(open_heat).size > 1000
     assert score_map(open_heat, truth).ciou > everything + 0.01
+
+
+def test_a_new_metric_is_its_function_and_a_column(world, monkeypatch):
+    def corner(masks, truth):
+        return masks[:, 0, 0].astype(float)
+
+    monkeypatch.setitem(MEANS, "corner", FrameMean(of=corner, over="sounding", stored="corner"))
+    monkeypatch.setitem(COLUMNS, "corner", Column("corner", "share of sounding frames whose first pixel is masked"))
+    result = evaluate(world.Listener(), world.clips(4), samples=20)
+    assert result.metrics["corner"] == 1 and result.intervals["corner"] == (1, 1)
+    assert result.measured_by.column("corner").title == "corner"
+    assert {clip.sums["corner"] for clip in result.clips} == {2.0}

@@ -70,7 +70,7 @@ def test_controls_and_variants_run_on_the_same_clips(world):
         world.clips(),
         controls=("muted", "swapped"),
         variants={"frozen": world.Listener(scale=5)},
-        progress=lambda done, total: calls.append((done, total)),
+        progress=lambda what, done, total: calls.append((done, total)),
     )
     assert list(result.controls) == ["muted", "swapped", "frozen"]
     assert result.controls["muted"].metrics["f_mask"] == result.controls["muted"].metrics["mask_area"] == 0
@@ -142,7 +142,7 @@ def test_shards_do_their_share_and_the_last_has_the_serial_result(world, tmp_pat
                 world.clips(5),
                 cache=tmp_path,
                 shard=(shard, 3),
-                progress=lambda done, total, seen=seen: seen.append(total),
+                progress=lambda what, done, total, seen=seen: seen.append(total),
                 **controls,
             )
         )
@@ -251,7 +251,7 @@ REFUSALS = {
     ),
     "samples": (
         lambda w, path: evaluate(w.Listener(), w.clips(), samples=-1),
-        "samples must be from 0 (no intervals) to 100,000, got -1; 1,000 suit most uses.",
+        "samples must be a whole number between 0 and 100000, got -1; 1,000 suit most uses.",
     ),
 }
 

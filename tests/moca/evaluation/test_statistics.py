@@ -1,5 +1,6 @@
 """Intervals and paired tests against the slow way of getting them."""
 
+from fractions import Fraction
 from itertools import product
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_samples_out_of_range(video_sums, samples):
     with pytest.raises(InputError) as refusal:
         intervals(Segmentation(), video_sums(2), samples=samples)
     assert str(refusal.value) == (
-        f"samples must be from 0 (no intervals) to 100,000, got {samples}; 1,000 suit most uses."
+        f"samples must be a whole number between 0 and 100000, got {samples}; 1,000 suit most uses."
     )
 
 
@@ -175,3 +176,12 @@ def test_permutations_out_of_range():
     with pytest.raises(InputError) as refusal:
         paired([1], [0], permutations=0)
     assert str(refusal.value) == "permutations must be at least 1, got 0; 10,000 suit most uses."
+
+
+def test_rounding_does_not_decide_ties():
+    """Differences of one decimal, whose sums are often equal: p as fractions have it."""
+    generator = np.random.default_rng(0)
+    for _ in range(40):
+        a, b = np.round(generator.random((2, 6)), 1)
+        differences = [Fraction(round(10 * x)) - Fraction(round(10 * y)) for x, y in zip(a, b, strict=True)]
+        assert paired(a, b, samples=0).p == naive_p(differences)

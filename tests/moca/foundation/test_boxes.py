@@ -15,11 +15,11 @@ def naive_iou(a, b):
 
 
 def naive_nms(boxes, scores, iou):
-    kept = []
+    chosen = []
     for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
-        if all(naive_iou(boxes[i], boxes[j]) <= iou for j in kept):
-            kept.append(i)
-    return kept
+        if all(naive_iou(boxes[i], boxes[j]) <= iou for j in chosen):
+            chosen.append(i)
+    return chosen
 
 
 def random_boxes(draw, count, side):
@@ -35,10 +35,10 @@ def test_nms_keeps_what_a_loop_keeps(side):
     for round_to in (1, 1, 8, 8, 8):  # one decimal gives many ties
         boxes, scores = random_boxes(draw, 50, side), draw.uniform(0, 1, 50).round(round_to).astype(np.float32)
         iou = draw.uniform(0.1, 0.9)
-        kept = nms(boxes, scores, iou)
-        assert kept.tolist() == naive_nms(boxes.tolist(), scores.tolist(), iou)
-        assert kept.dtype == np.int64
-        suppressed += 50 - len(kept)
+        chosen = nms(boxes, scores, iou)
+        assert chosen.tolist() == naive_nms(boxes.tolist(), scores.tolist(), iou)
+        assert chosen.dtype == np.int64
+        suppressed += 50 - len(chosen)
     assert suppressed > 20
 
 
@@ -54,12 +54,12 @@ def test_overlap_of_every_pair_is_what_a_loop_finds():
 def test_kept_boxes_overlap_little_and_the_others_much():
     draw = np.random.default_rng(6)
     boxes, scores = random_boxes(draw, 80, 40.0), draw.uniform(0, 1, 80)
-    kept = nms(boxes, scores, 0.3)
-    assert 1 < len(kept) < 80
-    assert (np.diff(scores[kept]) <= 0).all()
-    overlap = iou_matrix(boxes, boxes[kept])
-    assert np.triu(overlap[kept], 1).max() <= 0.3 + 1e-6
-    others = np.setdiff1d(np.arange(80), kept)
+    chosen = nms(boxes, scores, 0.3)
+    assert 1 < len(chosen) < 80
+    assert (np.diff(scores[chosen]) <= 0).all()
+    overlap = iou_matrix(boxes, boxes[chosen])
+    assert np.triu(overlap[chosen], 1).max() <= 0.3 + 1e-6
+    others = np.setdiff1d(np.arange(80), chosen)
     assert (overlap[others].max(axis=1) > 0.3 - 1e-6).all()
 
 

@@ -148,9 +148,9 @@ def test_the_model_is_frozen(vit, folder):
 def test_bfloat16_is_close_and_not_the_same(folder, frames):
     exact, rough = load_dino(folder), load_dino(folder, dtype=torch.bfloat16)
     assert rough.model.dtype == torch.bfloat16
-    found, expected = rough.features(frames), exact.features(frames)
-    assert found.dtype == np.float32
-    assert 0 < np.abs(found - expected).max() < 0.1
+    features, expected = rough.features(frames), exact.features(frames)
+    assert features.dtype == np.float32
+    assert 0 < np.abs(features - expected).max() < 0.1
     assert Dino(rough.model, image_size=48).features(frames).shape == (5, 16)
 
 

@@ -17,7 +17,6 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import numpy as np
-import pooch
 import pytest
 from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -25,7 +24,7 @@ from moca.errors import InputError
 from moca.foundation import downloads
 from moca.foundation.downloads import faults, fetch, part_of, remove
 from moca.foundation.manifest import RECORD_FILE, Entry, local_source
-from moca.foundation.resuming import BLOCK, ResumingDownloader
+from moca.foundation.resuming import BLOCK
 
 CONTENT = np.random.default_rng(0).bytes(1_000_000)
 QUICK = {"wait_s": 0.01, "timeout_s": 0.3, "retries": 2}
@@ -56,12 +55,12 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self):
-        server, asked = self.server, self.headers.get("Range")
-        server.asked.append(asked)
+        server, wanted_range = self.server, self.headers.get("Range")
+        server.asked.append(wanted_range)
         if server.statuses:
             self.send_error(server.statuses.pop(0))
             return
-        start = int(re.fullmatch(r"bytes=(\d+)-", asked)[1]) if asked and server.ranges else 0
+        start = int(re.fullmatch(r"bytes=(\d+)-", wanted_range)[1]) if wanted_range and server.ranges else 0
         if start >= len(server.content):
             self.send_error(416)
             return
@@ -75,8 +74,8 @@ class Handler(BaseHTTPRequestHandler):
         cut = server.cuts.pop(0) if server.cuts else None
         stall = server.stalls.pop(0) if server.stalls else None
         body = body[: cut if stall is None else stall]
-        for at in range(0, len(body), BLOCK):
-            self.wfile.write(body[at : at + BLOCK])
+        for offset in range(0, len(body), BLOCK):
+            self.wfile.write(body[offset : offset + BLOCK])
             server.over.wait(server.delay_s)
         if stall is not None:
             server.over.wait(5)
@@ -128,11 +127,11 @@ def files_in(home):
 
 
 def test_a_file_is_fetched_once(server, entry, home):
-    seen = []
-    assert fetch(entry, progress=lambda *step: seen.append(step)) is True
+    told = []
+    assert fetch(entry, progress=lambda *step: told.append(step)) is True
     assert (home / "tiny.pth").read_bytes() == CONTENT and files_in(home) == ["tiny.pth"]
     assert server.asked == [None]
-    assert ("fetching", BLOCK, 1_000_000) in seen and seen[-1] == ("checking", 1_000_000, 1_000_000)
+    assert ("fetching", BLOCK, 1_000_000) in told and told[-1] == ("checking", 1_000_000, 1_000_000)
     assert fetch(entry) is False
     assert server.asked == [None]  # not asked again
 
@@ -209,14 +208,6 @@ def test_a_damaged_file_is_replaced_only_by_the_right_one(server, entry, home):
     assert (home / "tiny.pth").read_bytes() == CONTENT
 
 
-def test_it_is_one_of_poochs_downloaders(server, tmp_path):
-    server.cuts = [300_000]
-    downloader = ResumingDownloader(size=len(CONTENT), **QUICK)
-    digest = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
-    path = pooch.retrieve(server.url, known_hash=digest, fname="x", path=tmp_path, downloader=downloader)
-    assert Path(path).read_bytes() == CONTENT
-
-
 # Files that do not come
 
 
@@ -224,10 +215,10 @@ def test_a_wrong_hash_is_refused_and_deletes_nothing_else(server, entry, home):
     home.mkdir()
     (home / "other.pth").write_bytes(b"other")
     server.content = b"x" + CONTENT[1:]
-    found = hashlib.sha256(server.content).hexdigest()
+    digest = hashlib.sha256(server.content).hexdigest()
     assert refusal(fetch, entry) == (
-        f"tiny.pth must have SHA-256 {entry.sha256}, got {found} from {server.url}; the download was deleted, fetch it "
-        "again or place the right file by hand."
+        f"tiny.pth must have SHA-256 {entry.sha256}, got {digest} from {server.url}; the download was deleted, fetch "
+        "it again or place the right file by hand."
     )
     assert files_in(home) == ["other.pth"]
 
@@ -375,10 +366,10 @@ def test_a_second_process_waits_for_the_first(server, entry, home, tmp_path):
     with child(entry, tmp_path) as process:
         process.stdout.readline()
         assert refusal(remove, entry) == "tiny must not be in use, another process fetches it; wait for it."
-        seen = []
-        assert fetch(entry, progress=lambda *step: seen.append(step[0])) is False
+        told = []
+        assert fetch(entry, progress=lambda *step: told.append(step[0])) is False
         assert process.wait(10) == 0
-    assert seen[0] == "waiting for another process" and server.asked == [None]
+    assert told[0] == "waiting for another process" and server.asked == [None]
     assert (home / "tiny.pth").read_bytes() == CONTENT
 
 
@@ -404,8 +395,8 @@ def test_faults_are_named(entry, home):
     assert faults(entry) == []
     changed = b"x" + CONTENT[1:]
     (home / "tiny.pth").write_bytes(changed)
-    found = hashlib.sha256(changed).hexdigest()
-    assert faults(entry) == [f"{home / 'tiny.pth'} must have SHA-256 {entry.sha256}, got {found}"]
+    digest = hashlib.sha256(changed).hexdigest()
+    assert faults(entry) == [f"{home / 'tiny.pth'} must have SHA-256 {entry.sha256}, got {digest}"]
     (home / "tiny.pth").write_bytes(b"short")
     assert faults(entry) == [f"{home / 'tiny.pth'} must have 1,000,000 bytes, got 5"]
 
@@ -440,7 +431,7 @@ HUB_FILES = {
     "README.md": b"text",
     "onnx/config.json": b"{}",
 }
-HUB_ENTRY = Entry(name="dino-vits8", role="x", kind="hub", licence="MIT", citation="x", hub="facebook/dino-vits8")
+HUB_ENTRY = Entry(name="dino-vits8", role="images", kind="hub", licence="MIT", citation="x", hub="facebook/dino-vits8")
 
 
 @pytest.fixture

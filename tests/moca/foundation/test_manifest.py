@@ -141,9 +141,9 @@ def test_unknown_names_are_refused():
 
 def test_what_is_not_here_is_refused_with_the_command_that_fetches_it(home):
     for name in ("dino-vits8", "sam-vit-base"):
-        place = find_entry(name).place
+        path = find_entry(name).place
         assert refusal(local_source, name) == (
-            f"{name} must be in {place}, which is not there; run moca weights fetch {name}."
+            f"{name} must be in {path}, which is not there; run moca weights fetch {name}."
         )
     assert not home.exists()
 

@@ -34,18 +34,18 @@ def test_all_shipped_weights_are_below_25_mb():
 
 def test_sam_finds_the_object_in_its_box_and_another_one_elsewhere(scenes):
     sam = load_sam("mini")
-    found, elsewhere = [], []
+    in_box, elsewhere = [], []
     for scene, encoded in zip(scenes, sam.encode([scene.frame for scene in scenes]), strict=True):
         truth = scene.mask > 0
-        found.append(iou(sam.from_boxes(encoded, boxes_of(scene)).masks[0], truth))
+        in_box.append(iou(sam.from_boxes(encoded, boxes_of(scene)).masks[0], truth))
         elsewhere.append(iou(sam.from_boxes(encoded, np.float32([[0, 0, 30, 30]])).masks[0], truth))
-    assert np.mean(found) > 0.6 > 0.3 > np.mean(elsewhere)
+    assert np.mean(in_box) > 0.6 > 0.3 > np.mean(elsewhere)
 
 
 def test_the_detector_finds_objects_without_words(scenes):
-    found = load_objects("mini").detect([scene.frame for scene in scenes], threshold=0.05, limit=10)
+    answers = load_objects("mini").detect([scene.frame for scene in scenes], threshold=0.05, limit=10)
     best = []
-    for boxes, scene in zip(found, scenes, strict=True):
+    for boxes, scene in zip(answers, scenes, strict=True):
         x0, y0, x1, y1 = boxes_of(scene)[0]
         wide = np.clip(np.minimum(boxes.xyxy[:, 2], x1) - np.maximum(boxes.xyxy[:, 0], x0), 0, None)
         high = np.clip(np.minimum(boxes.xyxy[:, 3], y1) - np.maximum(boxes.xyxy[:, 1], y0), 0, None)
@@ -57,10 +57,10 @@ def test_the_detector_finds_objects_without_words(scenes):
 def test_words_find_the_object_they_name_and_not_another(scenes):
     detector, named, others = load_grounding("mini"), [], []
     names = [scene.objects[0].name for scene in scenes]
-    found = detector.detect(
+    answers = detector.detect(
         [scene.frame for scene in scenes], [list(CLASSES)] * SCENES, box_threshold=0.05, text_threshold=0.0
     )
-    for name, boxes, scene in zip(names, found, scenes, strict=True):
+    for name, boxes, scene in zip(names, answers, scenes, strict=True):
         box, (truth,) = boxes.xyxy[0], boxes_of(scene)
         wide, high = np.clip(np.minimum(box[2:], truth[2:]) - np.maximum(box[:2], truth[:2]), 0, None)
         area = (box[2:] - box[:2]).prod() + (truth[2:] - truth[:2]).prod() - wide * high
@@ -72,6 +72,6 @@ def test_words_find_the_object_they_name_and_not_another(scenes):
 def test_the_tagger_names_what_is_heard(scenes):
     tagger = load_tagger("mini")
     assert tagger.labels == CLASSES
-    found = tagger.tag(np.stack([scene.audio for scene in scenes]), sample_rate_hz=SAMPLE_RATE_HZ)
-    named = [CLASSES[number] for number in found.argmax(1)]
+    chances = tagger.tag(np.stack([scene.audio for scene in scenes]), sample_rate_hz=SAMPLE_RATE_HZ)
+    named = [CLASSES[number] for number in chances.argmax(1)]
     assert np.mean([name in scene.heard for name, scene in zip(named, scenes, strict=True)]) >= 0.8

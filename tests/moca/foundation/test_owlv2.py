@@ -68,10 +68,10 @@ def published_path(model, processor, frame, **options):
     """Objectness and boxes as transformers computes them, most likely first: its processor, model, post-processing."""
     pixels = processor([frame], return_tensors="pt", input_data_format="channels_last")["pixel_values"]
     answer = model(input_ids=torch.tensor([[6, 1, 7]]), pixel_values=pixels, **options)
-    asked = SimpleNamespace(logits=answer.objectness_logits[..., None], pred_boxes=answer.pred_boxes)
-    found = processor.post_process_object_detection(asked, threshold=0, target_sizes=[frame.shape[:2]])[0]
-    order = found["scores"].argsort(descending=True)
-    return found["scores"][order].numpy(), found["boxes"][order].numpy()
+    outputs = SimpleNamespace(logits=answer.objectness_logits[..., None], pred_boxes=answer.pred_boxes)
+    published = processor.post_process_object_detection(outputs, threshold=0, target_sizes=[frame.shape[:2]])[0]
+    order = published["scores"].argsort(descending=True)
+    return published["scores"][order].numpy(), published["boxes"][order].numpy()
 
 
 def cut(boxes, frame):
@@ -80,12 +80,12 @@ def cut(boxes, frame):
     return boxes, (boxes[:, 2:] > boxes[:, :2]).all(1)
 
 
-def assert_same(found, expected, atol=1e-4):
-    assert len(found) == len(expected) > 0
-    for one, other in zip(found, expected, strict=True):
-        assert len(one) == len(other)
-        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
-        np.testing.assert_allclose(one.xyxy, other.xyxy, atol=atol)
+def assert_same(answers, expected, atol=1e-4):
+    assert len(answers) == len(expected) > 0
+    for boxes, other in zip(answers, expected, strict=True):
+        assert len(boxes) == len(other)
+        np.testing.assert_allclose(boxes.scores, other.scores, atol=1e-5)
+        np.testing.assert_allclose(boxes.xyxy, other.xyxy, atol=atol)
 
 
 def refusal(call, *args, **options):
@@ -100,16 +100,16 @@ def refusal(call, *args, **options):
 
 
 def test_boxes_are_those_of_the_published_path(owl, folder, frames):
-    found = load_objects(folder).detect(frames, **ALL)
+    answers = load_objects(folder).detect(frames, **ALL)
     processor = Owlv2ImageProcessorPil.from_pretrained(folder)
-    for frame, ours in zip(frames, found, strict=True):
+    for frame, ours in zip(frames, answers, strict=True):
         scores, boxes = published_path(owl, processor, frame)
         boxes, inside = cut(boxes, frame)
         assert len(scores) == 16  # one a patch
         np.testing.assert_allclose(ours.scores, scores[inside], atol=1e-5)
         np.testing.assert_allclose(ours.xyxy, boxes[inside], atol=1e-3)
         assert ours.labels is None and ours.xyxy.dtype == ours.scores.dtype == np.float32
-    assert {len(each) for each in found} != {16}  # some lay in the padding
+    assert {len(answer) for answer in answers} != {16}  # some lay in the padding
 
 
 @pytest.mark.parametrize("shape", [(50, 41), (20, 30), (100, 300), (1, 5), (1, 1), (64, 64), (240, 427)])
@@ -151,32 +151,32 @@ def test_black_to_the_right_and_below_changes_nothing(owl, frames):
 def test_boxes_are_in_the_frame_best_first_and_few(owl, frames):
     detector = Owlv2Objects(owl)
     whole = detector.detect(frames, **ALL)
-    middle = float(np.median(np.concatenate([each.scores for each in whole])))
+    middle = float(np.median(np.concatenate([boxes.scores for boxes in whole])))
     few = detector.detect(frames, threshold=middle, limit=3, nms_iou=None)
-    for frame, each, all_of in zip(frames, few, whole, strict=True):
-        assert (np.diff(each.scores) <= 0).all() and (each.scores >= middle).all()
-        assert len(each) == min(3, (all_of.scores >= middle).sum())
-        np.testing.assert_allclose(each.xyxy, all_of.xyxy[: len(each)], atol=1e-4)
+    for frame, boxes, all_of in zip(frames, few, whole, strict=True):
+        assert (np.diff(boxes.scores) <= 0).all() and (boxes.scores >= middle).all()
+        assert len(boxes) == min(3, (all_of.scores >= middle).sum())
+        np.testing.assert_allclose(boxes.xyxy, all_of.xyxy[: len(boxes)], atol=1e-4)
         height, width = frame.shape[:2]
-        assert (each.xyxy[:, :2] >= 0).all() and (each.xyxy[:, 2:] <= (width, height)).all()
-        assert (each.xyxy[:, 2:] > each.xyxy[:, :2]).all()
-    assert any(len(each) < len(all_of) for each, all_of in zip(few, whole, strict=True))
+        assert (boxes.xyxy[:, :2] >= 0).all() and (boxes.xyxy[:, 2:] <= (width, height)).all()
+        assert (boxes.xyxy[:, 2:] > boxes.xyxy[:, :2]).all()
+    assert any(len(boxes) < len(all_of) for boxes, all_of in zip(few, whole, strict=True))
 
 
 def test_a_score_of_exactly_the_threshold_is_kept(owl, frames):
     detector = Owlv2Objects(owl)
     (whole,) = detector.detect(frames[:1], **ALL)
     middle = float(whole.scores[4])
-    (found,) = detector.detect(frames[:1], threshold=middle, nms_iou=None)
-    assert len(found) == (whole.scores >= np.float32(middle)).sum() == 5
+    (boxes,) = detector.detect(frames[:1], threshold=middle, nms_iou=None)
+    assert len(boxes) == (whole.scores >= np.float32(middle)).sum() == 5
 
 
 def test_boxes_that_overlap_much_are_left_out(owl, frames):
     detector = Owlv2Objects(owl)
     whole, apart = (detector.detect(frames, threshold=0.0, nms_iou=iou) for iou in (None, 0.05))
     assert sum(map(len, apart)) < sum(map(len, whole))
-    for each in apart:
-        assert np.triu(iou_matrix(each.xyxy, each.xyxy), 1).max() <= 0.05 + 1e-6
+    for boxes in apart:
+        assert np.triu(iou_matrix(boxes.xyxy, boxes.xyxy), 1).max() <= 0.05 + 1e-6
 
 
 def test_the_batch_changes_nothing_and_the_frame_does(owl, frames):
@@ -245,11 +245,11 @@ def test_the_text_tower_may_be_missing(folder, frames):
     expected = load_objects(folder).detect(frames, **ALL)
     path = folder / "model.safetensors"
     unused = ("owlv2.text_", "class_head.", "owlv2.visual_projection", "owlv2.logit_scale")
-    kept = {name: tensor for name, tensor in load_file(path).items() if not name.startswith(unused)}
-    save_file(kept, path, metadata={"format": "pt"})
+    used = {name: tensor for name, tensor in load_file(path).items() if not name.startswith(unused)}
+    save_file(used, path, metadata={"format": "pt"})
     assert_same(load_objects(folder).detect(frames, **ALL), expected)
-    del kept["objectness_head.dense2.bias"]
-    save_file(kept, path, metadata={"format": "pt"})
+    del used["objectness_head.dense2.bias"]
+    save_file(used, path, metadata={"format": "pt"})
     assert refusal(load_objects, folder) == (
         f"{RULE.format(folder)}, got missing ones: objectness_head.dense2.bias; restore it."
     )

@@ -40,9 +40,11 @@ def test_every_frame_is_painted_at_its_time(clips, tmp_path):
         seen.append((clips.decoded(frame), round(1000 * time_s)))
         return 255 - frame
 
-    render_video(source, tmp_path / "out.mp4", paint, progress=told.append)
+    render_video(source, tmp_path / "out.mp4", paint, progress=lambda *call: told.append(call))
     assert seen == list(enumerate(times))
-    assert told == pytest.approx([time / 1000 for time in times])
+    assert [done for _, done, _ in told] == pytest.approx([time / 1000 for time in times])
+    length_s = probe(source).duration_s
+    assert {(what, total) for what, _, total in told} == {("writing out.mp4", length_s)} and length_s > 6
     copy = frames_of(tmp_path / "out.mp4")
     assert [round(1000 * time) for time, _ in copy] == times  # variable frame rate kept to the millisecond
     assert [255 - clips.decoded(frame) for _, frame in copy] == list(range(len(times)))

@@ -1,15 +1,20 @@
 """Whatever is given instead of a video is refused in one line, by every door, and nothing is written."""
 
 import os
+import re
+import warnings
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from moca.errors import InputError
-from moca.media import probe, read_steps, render_video
+from moca.media import CutOffWarning, probe, read_steps, render_video
+from moca.media.moment import read_moment
 
 GIVE = "give a video file such as mp4, mkv, webm, mov or avi."
 TIMES = [125 * k for k in range(64)]
@@ -149,3 +154,46 @@ def test_libav_says_nothing_on_its_own(here, clips, capfd):
     refusals("clip.mp4")
     list(read_steps(clips.write_clip(here / "good.mp4", TIMES[:8], rate=8)))
     assert capfd.readouterr() == ("", "")
+
+
+def cut_in_half(here, clips):
+    whole = clips.write_clip(here / "whole.mkv", TIMES, rate=8).read_bytes()
+    (here / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    return "cut.mkv"
+
+
+def test_who_is_told_that_a_file_is_cut_off_may_be_chosen(here, clips, recwarn):
+    path, told = cut_in_half(here, clips), []
+    steps = list(read_steps(path, on_cut_off=told.append))
+    moment = read_moment(path, 7.5, on_cut_off=told.append)
+    (sentence, other) = told
+    assert sentence == other and re.fullmatch(
+        r"cut\.mkv ends at \d\.\d s although it declares 8\.0 s; it is cut off or damaged\.", sentence
+    )
+    assert len(steps) < 8 and moment.end_s == steps[-1].end_s
+    assert not recwarn.list
+    with pytest.warns(CutOffWarning, match=re.escape(sentence)):
+        read_moment(path, 7.5)
+    read_moment(path, 0.5, on_cut_off=told.append)  # what comes later is not looked at
+    list(read_steps("whole.mkv", on_cut_off=told.append))
+    assert len(told) == 2
+
+
+def test_an_error_of_who_is_told_ends_the_reading(here, clips):
+    def refuse(sentence):
+        raise InputError(sentence)
+
+    with pytest.raises(InputError, match="it is cut off or damaged"):
+        list(read_steps(cut_in_half(here, clips), on_cut_off=refuse))
+
+
+def test_threads_are_each_told_of_their_own_file(here, clips):
+    path, before = cut_in_half(here, clips), list(warnings.filters)
+
+    def read(number):
+        told = []
+        list(read_steps("whole.mkv" if number % 2 else path, on_cut_off=lambda text: told.append(get_ident())))
+        return told == ([] if number % 2 else [get_ident()]) and list(warnings.filters) == before
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(16)))

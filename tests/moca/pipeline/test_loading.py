@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 
@@ -6,10 +7,12 @@ import torch
 
 from moca.adapters import AdapterError, fingerprint, save_adapters
 from moca.errors import InputError
+from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
-from moca.foundation.imagebind.storage import save_imagebind
+from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.manifest import bundled_weights
-from moca.pipeline.loading import frozen_towers, load_pipeline
+from moca.pipeline.encoder import base_model, frozen_towers, load_encoder
+from moca.pipeline.loading import load_pipeline
 from moca.segmentation.config import SegmentConfig
 
 
@@ -89,3 +92,21 @@ def test_the_bundled_model_is_whole(tmp_path):
     loaded = load_pipeline(tmp_path / "mini")
     assert loaded.adapted and loaded.licence == "Apache-2.0" and "only knows Soundstage" in loaded.notice
     assert loaded.fingerprints["encoder"] == fingerprint(load_pipeline("mini").encoder.state_dict())
+
+
+def test_a_new_row_of_the_catalogue_is_a_model(monkeypatch):
+    monkeypatch.setitem(CATALOGUE, "new", dataclasses.replace(CATALOGUE["mini"], name="new"))
+    loaded, mini = (load_pipeline(name, proposals={"kind": "none"}) for name in ("new", "mini"))
+    assert loaded.name == "new" and loaded.adapted and loaded.fingerprints == mini.fingerprints
+    assert load_pipeline("new", weights="random").name == load_encoder("new").reference == base_model("new") == "new"
+    with pytest.raises(InputError, match="random weights are for mini and huge and new, got some/folder"):
+        load_pipeline("some/folder", weights="random")
+
+
+def test_a_row_whose_weights_are_not_here_says_so_and_needs_none_for_random_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path))
+    row = dataclasses.replace(CATALOGUE["huge"], name="other", architecture="mini")
+    monkeypatch.setitem(CATALOGUE, "other", row)
+    with pytest.raises(InputError, match=r"^model other needs imagebind_huge\.pth \(4\.8 GB, licence CC BY-NC-SA 4\.0"):
+        load_pipeline("other", proposals={"kind": "boxes"})
+    assert load_pipeline("other", weights="random").name == "other"

@@ -11,7 +11,7 @@ import pytest
 from moca.core.step import StepResult
 from moca.errors import InputError
 from moca.evaluation import Segmentation, evaluate
-from moca.reports.clips import CELL_PX, chosen_clips, clip_pictures, draw_clip
+from moca.reports.clips import CELL_MAX_WIDTH_PX, CELL_PX, chosen_clips, clip_pictures, draw_clip
 from moca.reports.evaluation import render_evaluation, write_evaluation_report
 from moca.reports.histogram import bin_counts, draw_histogram
 
@@ -63,17 +63,17 @@ class Half:
 
 @pytest.fixture
 def clips(make_step):
-    return [Clip(make_step, name=f"clip{at}") for at in range(4)]
+    return [Clip(make_step, name=f"clip{index}") for index in range(4)]
 
 
 def scored(result, values):
     """The result with other scores of its clips."""
-    one = result.clips[0]
+    first = result.clips[0]
     return replace(
         result,
         clips=tuple(
-            replace(one, name=f"clip{at}", metrics={**one.metrics, "miou_batch1": value})
-            for at, value in enumerate(values)
+            replace(first, name=f"clip{index}", metrics={**first.metrics, "miou_batch1": value})
+            for index, value in enumerate(values)
         ),
     )
 
@@ -107,6 +107,13 @@ def test_a_clip_is_drawn_with_truth_mask_and_heat(clips):
     assert drawn(replace(clips[0], annotated=1), Half()).shape == (3 * CELL_PX, width, 3)
 
 
+@pytest.mark.parametrize("size", [(16, 16000), (16000, 16), (1, 5000), (5000, 1), (1, 1), (16, 70000)])
+def test_a_frame_of_any_shape_is_drawn(make_step, size):
+    picture = drawn(Clip(make_step, size=size), Half())
+    height, width = picture.shape[:2]
+    assert 3 * 16 <= height <= 3 * CELL_PX and 3 * 16 <= width <= 3 * CELL_MAX_WIDTH_PX
+
+
 def test_pictures_are_kept_in_the_cache_of_the_evaluation(clips, tmp_path):
     method = Half()
     evaluate(method, clips, cache=tmp_path)
@@ -115,7 +122,7 @@ def test_pictures_are_kept_in_the_cache_of_the_evaluation(clips, tmp_path):
     first = clip_pictures(
         method, clips, [2, 0], protocol=Segmentation(), cache=tmp_path, progress=lambda *done: told.append(done)
     )
-    assert list(first) == [2, 0] and method.runs == 6 and told == [(1, 2), (2, 2)]
+    assert list(first) == [2, 0] and method.runs == 6 and told == [("drawing clips", 1, 2), ("drawing clips", 2, 2)]
     assert len(list(folder.glob("*.jpg"))) == 2 and len(list(folder.glob("*.json"))) == 4
     again = clip_pictures(method, clips, [0, 2, 1], protocol=Segmentation(), cache=tmp_path)
     assert again[0] == first[0] and method.runs == 7
@@ -151,11 +158,11 @@ def test_what_was_not_run_is_said_and_not_shown(clips):
 
 def test_texts_from_outside_stay_texts(clips):
     hostile = '<img src=x onerror="alert(1)">'
-    named = [replace(clip, name=f"{hostile}{at}", category=hostile) for at, clip in enumerate(clips)]
+    named = [replace(clip, name=f"{hostile}{index}", category=hostile) for index, clip in enumerate(clips)]
     method = Half(name=hostile, settings={hostile: hostile})
     result = evaluate(method, named, data={hostile: hostile})
     page = render_evaluation(hostile, result, {0: b"jpeg"}, notes=[hostile])
-    assert "<img src=x" not in page and "&lt;img src=x onerror=&quot;alert(1)&quot;&gt;" in page
+    assert "<img src=x" not in page and "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;" in page
     assert "free &lt;of charge&gt;" in page
 
 

@@ -1,4 +1,4 @@
-"""Painting: what must be visible, what must stay as it was, and sizes from 16 x 16 upwards."""
+"""Painting: what must be visible, what must stay as it was, and frames of any shape."""
 
 import math
 
@@ -7,22 +7,18 @@ import pytest
 
 from moca.core.step import StepResult
 from moca.errors import InputError
+from moca.reports.captions import caption, format_level, format_time, meter_fill, paint_step
 from moca.reports.painting import (
     MASK_COLOUR,
-    caption,
     contact_sheet,
     dim_outside,
-    format_level,
-    format_time,
-    meter_fill,
     paint_heat,
     paint_mask,
     paint_proposals,
-    paint_step,
     proposal_colour,
 )
 
-SIZES = [(16, 16), (16, 400), (400, 16), (33, 47), (64, 64), (240, 426), (480, 270)]
+SIZES = [(16, 16), (16, 16000), (16000, 16), (16, 400), (400, 16), (33, 47), (64, 64), (240, 426), (480, 270)]
 
 
 def noise(height, width, seed=0):
@@ -64,6 +60,19 @@ def test_keeps_size_and_type_leaves_the_input_and_changes_something(name, size):
     assert painted.shape == frame.shape and painted.dtype == np.uint8
     assert np.array_equal(frame, before)
     assert not np.array_equal(painted, before)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+@pytest.mark.parametrize("name", PAINTERS)
+def test_a_frame_of_one_row_or_column_is_painted(name, size):
+    frame = noise(*size)
+    assert PAINTERS[name](frame).shape == frame.shape
+
+
+@pytest.mark.parametrize("size", [(16, 16000), (1, 5000), (5000, 1), (1, 1)])
+def test_a_contact_sheet_takes_frames_of_any_shape(size):
+    sheet = contact_sheet([noise(*size), noise(20, 30)], 2, gap=1)
+    assert sheet.shape == (max(size[0], 20) + 2, 2 * max(size[1], 30) + 3, 3)
 
 
 @pytest.mark.parametrize("background", [(0, 0, 0), (255, 255, 255), (128, 128, 128), (0, 255, 0), MASK_COLOUR])
@@ -225,7 +234,8 @@ FRAME = np.zeros((4, 6, 3), np.uint8)
         ),
         (
             lambda: paint_heat(FRAME.astype(np.float32), np.zeros((4, 6))),
-            "frame must be (H, W, 3) uint8 RGB, got shape (4, 6, 3) float32; convert it first.",
+            "a frame must be a uint8 array of shape (height, width, 3), got float32 (4, 6, 3) for frame 0; "
+            "convert it to RGB.",
         ),
         (
             lambda: paint_mask(FRAME, np.zeros((4, 6), bool), alpha=1.5),
@@ -256,7 +266,7 @@ def test_proposals_are_told_apart_and_those_that_match_stand_out():
     grey = np.ptp(painted.astype(int), axis=-1)
     assert grey[40:80, 30:50].max() == 0 and grey[:10].max() == 0  # not matched, and outside: no colour of the frame
     assert grey[40:80, 110:130].mean() > 40
-    edges = [(painted == proposal_colour(at)).all(-1).sum() for at in (0, 1)]
+    edges = [(painted == proposal_colour(index)).all(-1).sum() for index in (0, 1)]
     assert edges[1] > 1.5 * edges[0]  # the matched one's outline is twice as wide
 
 
@@ -267,7 +277,7 @@ def test_a_better_proposal_lies_over_a_worse_one_and_a_match_over_both():
         assert (painted == proposal_colour(top)).all(-1).any() and not (painted == proposal_colour(1 - top)).all(
             -1
         ).any()
-    assert len({proposal_colour(at) for at in range(40)}) == 40
+    assert len({proposal_colour(index) for index in range(40)}) == 40
 
 
 def test_no_proposals_leave_a_dim_grey_frame():

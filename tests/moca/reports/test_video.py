@@ -15,7 +15,9 @@ import pytest
 from moca.core.step import Proposals, Segment, StepResult
 from moca.errors import InputError
 from moca.reports.chart import MAX_COLUMNS, StepRow, draw_chart
-from moca.reports.video import THUMBNAIL_PX, ReportBuilder, summarise_reasons
+from moca.reports.summary import summarise_reasons
+from moca.reports.thumbnails import THUMBNAIL_PX
+from moca.reports.video import ReportBuilder
 
 HEIGHT, WIDTH = 24, 40
 VOID = {"meta", "img", "br", "link", "input"}
@@ -76,8 +78,8 @@ def step(index, *, reason=None, score=0.3, level_dbfs=-20.0, size=(HEIGHT, WIDTH
 
 def build(steps, *, title="clip.mp4", settings=None, info=None, notes=(), **options):
     builder = ReportBuilder(title, settings or {}, info or {}, list(notes), **options)
-    for one in steps:
-        builder.add(*one)
+    for frame, result in steps:
+        builder.add(frame, result)
     return builder
 
 
@@ -175,8 +177,8 @@ def test_says_plainly_why_every_mask_is_empty(tmp_path):
         "All masks are empty: “the audio is silent (level -72.0 dBFS, below -60 dBFS)” in 2 steps, "
         "“no region supports the sound” in 1 step."
     ) in Reader(written(mixed, tmp_path)).text
-    one = Reader(written(build([step(0, reason="no audio stream")]), tmp_path))
-    assert "All masks are empty: in the only step the reason is “no audio stream”." in one.text
+    alone = Reader(written(build([step(0, reason="no audio stream")]), tmp_path))
+    assert "All masks are empty: in the only step the reason is “no audio stream”." in alone.text
 
 
 def test_a_video_without_steps(tmp_path):
@@ -211,10 +213,10 @@ def test_up_to_max_steps_all_are_shown(tmp_path):
 
 
 def test_an_hour_of_video_stays_small(tmp_path):
-    one = step(0, size=(90, 160))
+    large = step(0, size=(90, 160))
     builder = build([], max_steps=60)
     for index in range(3600):
-        frame, result = step(index, size=(2, 2)) if index % 64 else one
+        frame, result = step(index, size=(2, 2)) if index % 64 else large
         builder.add(frame, result)
     text = written(builder, tmp_path)
     assert text.count('class="hit"') <= MAX_COLUMNS
@@ -226,6 +228,17 @@ def test_large_frames_become_thumbnails_and_small_masks_stay_visible(tmp_path):
     images = page.all("img")
     assert [image["width"] for image in images] == [str(THUMBNAIL_PX)] * 3
     assert images[0]["src"] != images[2]["src"]
+
+
+@pytest.mark.parametrize("size", [(16, 16000), (16000, 16), (1, 5000), (5000, 1), (1, 1), (16, 70000)])
+def test_a_frame_of_any_shape_becomes_a_thumbnail(tmp_path, size):
+    frame, result = step(0, size=size, pixels=1)
+    proposals = Proposals(masks=result.mask[None], scores=np.ones(1), measured=np.ones(1), matched=(0,))
+    staged = replace(result, coarse=result.mask, proposals=proposals)
+    images = Reader(written(build([(frame, staged)]), tmp_path)).all("img")
+    longest = min(max(size), THUMBNAIL_PX)
+    assert len(images) == 5 and {max(int(image["width"]), int(image["height"])) for image in images} == {longest}
+    assert min(int(images[0]["width"]), int(images[0]["height"])) >= 1
 
 
 def test_writing_is_repeatable_and_leaves_no_other_file(tmp_path):
@@ -284,8 +297,8 @@ def rows(count, empty=(), start_s=0.0, **changes):
 
 
 def elements(svg, tag, css=None):
-    found = [node for node in ElementTree.fromstring(svg).iter() if node.tag == tag]
-    return [node for node in found if css is None or node.get("class") == css]
+    nodes = [node for node in ElementTree.fromstring(svg).iter() if node.tag == tag]
+    return [node for node in nodes if css is None or node.get("class") == css]
 
 
 def test_chart_shades_each_run_of_empty_steps_and_names_the_reason():
@@ -334,15 +347,15 @@ def test_chart_is_well_formed_and_inside_its_box(count, start_s):
 
 def proposed(index, count=5, matched=(0, 3), *, empty=False):
     """A step with proposals; the frame and the coarse mask are those of `step`."""
-    one, result = step(index, reason="no proposal matches the coarse mask: none was found" if empty else None)
+    frame, result = step(index, reason="no proposal matches the coarse mask: none was found" if empty else None)
     _, coarse = step(index)
     masks = np.zeros((count, HEIGHT, WIDTH), bool)
-    for at, mask in enumerate(masks):
-        mask[2 : 6 + 2 * at, 3 * at : 3 * at + 9] = True
+    for rank, mask in enumerate(masks):
+        mask[2 : 6 + 2 * rank, 3 * rank : 3 * rank + 9] = True
     proposals = Proposals(
-        masks=masks, scores=np.full(count, 0.9, np.float32), overlaps=np.full(count, 0.6), matched=matched
+        masks=masks, scores=np.full(count, 0.9, np.float32), measured=np.full(count, 0.6), matched=matched
     )
-    return one, replace(result, coarse=coarse.mask, proposals=proposals)
+    return frame, replace(result, coarse=coarse.mask, proposals=proposals)
 
 
 def test_proposals_are_shown_between_the_coarse_mask_and_the_mask(tmp_path):
@@ -374,9 +387,9 @@ def test_steps_without_proposals_keep_their_place_beside_those_with(tmp_path):
 
 def test_many_proposals_of_a_large_frame_stay_small(tmp_path):
     generator = np.random.default_rng(0)
-    one, result = step(0, size=(540, 960))
+    frame, result = step(0, size=(540, 960))
     masks = generator.random((40, 540, 960)) > 0.5
     figures = np.ones(40)
-    proposals = Proposals(masks=masks, scores=figures, overlaps=figures, matched=(1,))
+    proposals = Proposals(masks=masks, scores=figures, measured=figures, matched=(1,))
     result = replace(result, coarse=result.mask, proposals=proposals)
-    assert len(written(build([(one, result)]), tmp_path)) < 600_000
+    assert len(written(build([(frame, result)]), tmp_path)) < 600_000

@@ -17,8 +17,8 @@ def one_result(ious, control_ious=None, licence="Apache-2.0") -> EvaluationResul
     protocol, clips = Segmentation(), []
     for number, iou in enumerate(ious):
         sums = VideoScores(
-            frames=1, sounding=1, iou=iou, iou_plain=iou, f_mask=iou / 2, false_area=0.0, mask_area=0.1,
-            f_curve=(iou / 2,) * 255,
+            frames=1, sounding=1, iou=iou, f_curve=(iou / 2,) * 255,
+            means={"iou_plain": iou, "f_mask": iou / 2, "false_area": 0.0, "mask_area": 0.1},
         ).to_json()  # fmt: skip
         metrics = protocol.clip_metrics(sums)
         clips.append(ClipScore(name=f"clip{number}", category="", truth=f"{number}", metrics=metrics, sums=sums))

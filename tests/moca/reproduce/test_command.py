@@ -58,7 +58,10 @@ def test_defaults(here, asked, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--seeds", "0;1"), "--seeds must be whole numbers separated by commas, got '0;1'; e.g. 0,1,2."),
+        (
+            ("--seeds", "0;1"),
+            "seeds must be a list, each a whole number of at least 0, got ('0;1',); give for example 0,1,2.",
+        ),
         (("--clips", "1"), "clips must be a whole number of at least 2, or none, got 1; change it."),
         (("--set", "lr"), "--set must be key=value, got 'lr'; e.g. --set mining.neighbours=10."),
     ],

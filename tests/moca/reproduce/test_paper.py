@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from moca.evaluation.datasets import DATASETS
 from moca.reproduce import TABLES, paper
 from moca.reproduce.specs import blocks_here
-from moca.reproduce.tables import BOTH, DATA, PAPER_RUN
+from moca.reproduce.tables import BOTH, PAPER_RUN
 
 CASES = [
     ("table1", "AT-GDINO-SAM", "s4", (0.38, 0.46)),
@@ -40,7 +41,7 @@ def test_what_is_not_printed_is_none():
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_a_table_fits_together(table):
-    assert table.data == table.paper.data and set(table.data) <= set(DATA)
+    assert table.data == table.paper.data and set(table.data) <= set(DATASETS)
     labels = [row.label for row in table.rows]
     assert len(set(labels)) == len(labels)
     assert {row.paper for row in table.rows} - {None} == set(table.paper.rows)

@@ -18,7 +18,7 @@ class Trained:
     depth, notice, data, weights = 6, "It only knows dots.", "0123", "w1"
     made: list[tuple[str, int]]
 
-    def __init__(self, config, progress=None):
+    def __init__(self, config, progress):
         self.config = config
         Trained.made = []
 
@@ -74,7 +74,7 @@ def test_a_table_is_measured_and_written(stage, tmp_path, loaded):
     assert "- It only knows dots." in page and "- Licence of the results: CC0" in page
     assert "- MS3: 2 of 2 test clips." in page and "moca reproduce table9 --data " in page
     assert (out / "runs" / "paper" / "seed-1" / "ms3" / "results.json").is_file()
-    assert heard[0][0] == "paper-margin-0.1, seed 0: MS3" and heard[-1][1] == heard[-1][2]
+    assert heard[0][0] == "paper-margin-0.1, seed 0, MS3: evaluating" and heard[-1][1] == heard[-1][2]
 
 
 def test_what_is_finished_is_not_done_again_and_shared_between_tables(stage, tmp_path, loaded):

@@ -4,11 +4,12 @@ import itertools
 import numpy as np
 import pytest
 
+from moca.core.loudness import level_dbfs
 from moca.core.maps import resize_maps
 from moca.errors import InputError
 from moca.segmentation.coarse import coarse_mask, heat_map, sounding_clusters
 from moca.segmentation.config import SegmentConfig
-from moca.segmentation.gate import level_dbfs, support
+from moca.segmentation.gate import support
 
 
 def scene(side=8):

@@ -8,7 +8,7 @@ import pytest
 from moca.core.step import Segment, StepResult
 from moca.data.avss_words import AVSS_WORDS
 from moca.errors import InputError
-from moca.output.segments_json import StoredSteps, step_record
+from moca.output.records import StoredSteps, step_record
 from moca.segmentation.labelling import TagLabeller, label_map, labeller_for, words_for
 from moca.stage import CLASSES, derive_seed, sample_frame
 

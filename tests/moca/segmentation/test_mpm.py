@@ -50,7 +50,7 @@ def test_the_proposals_that_match_make_the_mask_and_the_segments(coarse, agreeme
     right, left, other = block(4, 10), block(1, 9), block(14, 22)
     found = match_step(coarse, proposed(right, other, left), agreement, BOXES)
     assert found.proposals.matched == (0, 2) and len(found.proposals) == 3
-    np.testing.assert_allclose(found.proposals.overlaps, [6 / 8, 0, 7 / 9])
+    np.testing.assert_allclose(found.proposals.measured, [6 / 8, 0, 7 / 9])
     np.testing.assert_array_equal(found.mask, left | right)
     np.testing.assert_array_equal(found.coarse, coarse.mask)
     assert [segment.score for segment in found.segments] == pytest.approx(
@@ -85,7 +85,7 @@ def test_by_agreement_the_best_proposals_match_whatever_the_border_of_the_coarse
     for mask in (coarse.mask, block(22, 24)):
         found = match_step(dataclasses.replace(coarse, mask=mask), objects, agreement, by_agreement)
         means = [coarse.heat[mask].mean() for mask in objects.masks]
-        np.testing.assert_allclose(found.proposals.overlaps, np.array(means) / means[1], rtol=1e-5)
+        np.testing.assert_allclose(found.proposals.measured, np.array(means) / means[1], rtol=1e-5)
         assert found.proposals.matched == (1, 2)
         np.testing.assert_array_equal(found.mask, block(0, 4) | block(5, 9))
     strict = dataclasses.replace(by_agreement, match=0.99)

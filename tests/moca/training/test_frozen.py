@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from moca.core.loudness import level_dbfs
 from moca.corpus.corpus import corpus_from_arrays
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
-from moca.segmentation.gate import level_dbfs
 from moca.training import frozen
 from moca.training.frozen import FrozenReader, sounding_rows
 

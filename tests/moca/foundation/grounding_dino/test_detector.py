@@ -25,13 +25,8 @@ from transformers.models.grounding_dino.image_processing_pil_grounding_dino impo
 
 from moca.errors import InputError
 from moca.foundation.boxes import iou_matrix
-from moca.foundation.grounding_dino.detector import (
-    GroundingDino,
-    fitted_size,
-    load_grounding,
-    preprocess_frames,
-    save_grounding,
-)
+from moca.foundation.grounding_dino.detector import GroundingDino, load_grounding, save_grounding
+from moca.foundation.grounding_dino.fitting import fitted_size, preprocess_frames
 from moca.foundation.grounding_dino.prompts import prompts_of
 
 MARKS = {"[PAD]": 0, "[UNK]": 100, "[CLS]": 101, "[SEP]": 102, "[MASK]": 103, ".": 1012, "?": 1029}
@@ -124,33 +119,40 @@ def published_path(model, processor, frame, phrases, **thresholds):
     """What transformers finds: its processor, model and post-processing, and its probabilities, best box first."""
     inputs = processor(images=frame, text=[phrases], return_tensors="pt")
     answer = model(**inputs)
-    found = processor.post_process_grounded_object_detection(answer, target_sizes=[frame.shape[:2]], **thresholds)[0]
-    order = found["scores"].argsort(descending=True)
+    published = processor.post_process_grounded_object_detection(answer, target_sizes=[frame.shape[:2]], **thresholds)[
+        0
+    ]
+    order = published["scores"].argsort(descending=True)
     chances = answer.logits[0].sigmoid()
     chances = chances[chances.max(1).values.argsort(descending=True)]
-    return found["scores"][order].numpy(), found["boxes"][order].numpy(), chances.numpy(), inputs["input_ids"][0]
+    return (
+        published["scores"][order].numpy(),
+        published["boxes"][order].numpy(),
+        chances.numpy(),
+        inputs["input_ids"][0],
+    )
 
 
 def naive_label(chances, ids, phrases, text_threshold):
     """The phrase of the best mean among those with a token above the threshold; None without one."""
-    best, label, place = -1.0, None, 1
+    best, label, token = -1.0, None, 1
     for phrase in phrases:
         own = []
-        while ids[place] != MARKS["."]:
-            own.append(float(chances[place]))
-            place += 1
-        place += 1
+        while ids[token] != MARKS["."]:
+            own.append(float(chances[token]))
+            token += 1
+        token += 1
         if max(own) > text_threshold and sum(own) / len(own) > best:
             best, label = sum(own) / len(own), phrase
     return label
 
 
-def assert_alike(found, expected):
-    assert len(found) == len(expected) > 0
-    for one, other in zip(found, expected, strict=True):
-        assert one.labels == other.labels
-        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
-        np.testing.assert_allclose(one.xyxy, other.xyxy, atol=1e-2)
+def assert_alike(answers, expected):
+    assert len(answers) == len(expected) > 0
+    for answer, other in zip(answers, expected, strict=True):
+        assert answer.labels == other.labels
+        np.testing.assert_allclose(answer.scores, other.scores, atol=1e-4)
+        np.testing.assert_allclose(answer.xyxy, other.xyxy, atol=1e-2)
 
 
 def refusal(call, *args, **options):
@@ -176,19 +178,19 @@ def test_boxes_scores_and_labels_are_those_of_the_published_path(name, frames, w
     save_grounding(tmp_path / "folder", theirs, tokenizer(), sides=SIDES)
     ours, processor = load_grounding(tmp_path / "folder"), processor_of(tmp_path / "folder")
     assert type(ours.model) is type(theirs)
-    found, labels = ours.detect(frames, words, **WHOLE), set()
-    for frame, phrases, each in zip(frames, words, found, strict=True):
+    answers, labels = ours.detect(frames, words, **WHOLE), set()
+    for frame, phrases, answer in zip(frames, words, answers, strict=True):
         scores, boxes, chances, ids = published_path(
             theirs, processor, frame, phrases, threshold=0.0, text_threshold=0.0
         )
         height, width = frame.shape[:2]
         boxes = boxes.clip(0, (width, height, width, height))
         inside = (boxes[:, 2:] > boxes[:, :2]).all(1)
-        np.testing.assert_allclose(each.scores, scores[inside], atol=1e-5)
-        np.testing.assert_allclose(each.xyxy, boxes[inside], atol=1e-3)
-        assert each.labels == tuple(naive_label(row, ids, phrases, 0.0) for row in chances[inside])
-        assert each.xyxy.dtype == each.scores.dtype == np.float32
-        labels |= set(each.labels)
+        np.testing.assert_allclose(answer.scores, scores[inside], atol=1e-5)
+        np.testing.assert_allclose(answer.xyxy, boxes[inside], atol=1e-3)
+        assert answer.labels == tuple(naive_label(row, ids, phrases, 0.0) for row in chances[inside])
+        assert answer.xyxy.dtype == answer.scores.dtype == np.float32
+        labels |= set(answer.labels)
     assert len(labels) > 3
 
 
@@ -196,15 +198,15 @@ def test_thresholds_leave_out_what_they_should(model, detector, folder, frames, 
     processor, left_out = processor_of(folder), 0
     for box_threshold, text_threshold in ((0.05, 0.3), (0.3, 0.05), (0.2, 0.6)):
         limits = dict(box_threshold=box_threshold, text_threshold=text_threshold)
-        found = detector.detect(frames, words, **limits)
-        for frame, phrases, each in zip(frames, words, found, strict=True):
+        answers = detector.detect(frames, words, **limits)
+        for frame, phrases, boxes in zip(frames, words, answers, strict=True):
             scores, _, chances, ids = published_path(
                 model, processor, frame, phrases, threshold=box_threshold, text_threshold=text_threshold
             )
             labels = [naive_label(row, ids, phrases, text_threshold) for row in chances[: len(scores)]]
             named = [label is not None for label in labels]
-            np.testing.assert_allclose(each.scores, scores[named], atol=1e-5)
-            assert each.labels == tuple(label for label in labels if label)
+            np.testing.assert_allclose(boxes.scores, scores[named], atol=1e-5)
+            assert boxes.labels == tuple(label for label in labels if label)
             left_out += len(named) - sum(named)
     assert left_out > 0
 
@@ -249,45 +251,45 @@ def test_frames_without_words_have_no_boxes_and_are_not_computed(detector, frame
         raise AssertionError("computed")
 
     monkeypatch.setattr(detector.model, "forward", forward)
-    assert [len(each) for each in detector.detect(frames, [[]] * 4)] == [0] * 4
+    assert [len(boxes) for boxes in detector.detect(frames, [[]] * 4)] == [0] * 4
     assert detector.detect([], []) == []
     with pytest.raises(AssertionError, match="computed"):
         detector.detect(frames, words)
 
 
 def test_word_boxes_are_in_the_frame_best_first(detector, frames, words):
-    for frame, phrases, each in zip(frames, words, detector.detect(frames, words, **WHOLE), strict=True):
+    for frame, phrases, boxes in zip(frames, words, detector.detect(frames, words, **WHOLE), strict=True):
         height, width = frame.shape[:2]
-        assert 0 < len(each) == len(each.labels) and set(each.labels) <= set(phrases)
-        assert (np.diff(each.scores) <= 0).all()
-        assert (each.xyxy[:, :2] >= 0).all() and (each.xyxy[:, 2:] <= (width, height)).all()
+        assert 0 < len(boxes) == len(boxes.labels) and set(boxes.labels) <= set(phrases)
+        assert (np.diff(boxes.scores) <= 0).all()
+        assert (boxes.xyxy[:, :2] >= 0).all() and (boxes.xyxy[:, 2:] <= (width, height)).all()
 
 
 def test_word_boxes_that_overlap_much_are_left_out_when_asked(detector, frames, words):
     whole, apart = (detector.detect(frames, words, **WHOLE, nms_iou=iou) for iou in (None, 0.0))
     assert sum(map(len, apart)) < sum(map(len, whole))
-    for each in apart:
-        assert np.triu(iou_matrix(each.xyxy, each.xyxy), 1).max(initial=0) <= 1e-6
-        assert (np.diff(each.scores) <= 0).all()
+    for boxes in apart:
+        assert np.triu(iou_matrix(boxes.xyxy, boxes.xyxy), 1).max(initial=0) <= 1e-6
+        assert (np.diff(boxes.scores) <= 0).all()
 
 
 def test_more_words_than_fit_are_asked_in_parts(detector, frames):
     phrases = [["red guitars", "dog", "a red dog", "piano"][number % 4] for number in range(13)]
     prompts = list(prompts_of(phrases, detector.tokenizer, 24, 12))
     assert len(prompts) == 2 and sum((prompt.phrases for prompt in prompts), ()) == tuple(phrases)
-    found = detector.detect(frames[:1], [phrases], **WHOLE)[0]
+    boxes = detector.detect(frames[:1], [phrases], **WHOLE)[0]
     parts = [detector.detect(frames[:1], [prompt.phrases], **WHOLE)[0] for prompt in prompts]
     scores = np.concatenate([part.scores for part in parts])
-    np.testing.assert_allclose(found.scores, -np.sort(-scores), atol=1e-5)
-    assert sorted(found.labels) == sorted(parts[0].labels + parts[1].labels)
+    np.testing.assert_allclose(boxes.scores, -np.sort(-scores), atol=1e-5)
+    assert sorted(boxes.labels) == sorted(parts[0].labels + parts[1].labels)
 
 
 def test_word_frames_may_be_memory_mapped(detector, tmp_path, recwarn):
     stack = np.random.default_rng(4).integers(0, 256, (2, 50, 60, 3), dtype=np.uint8)
     np.save(tmp_path / "frames.npy", stack)
     mapped = np.load(tmp_path / "frames.npy", mmap_mode="r")
-    asked = [["dog"], ["piano"]]
-    assert_alike(detector.detect(mapped, asked, **WHOLE), detector.detect(stack, asked, **WHOLE))
+    phrases = [["dog"], ["piano"]]
+    assert_alike(detector.detect(mapped, phrases, **WHOLE), detector.detect(stack, phrases, **WHOLE))
     assert not recwarn.list
 
 
@@ -295,9 +297,9 @@ def test_words_in_bfloat16_are_close_and_not_the_same(folder, frames, words):
     exact, rough = load_grounding(folder), load_grounding(folder, dtype=torch.bfloat16)
     assert rough.model.dtype == torch.bfloat16
     prompts = list(prompts_of(words[0], exact.tokenizer, 24, 12))
-    expected, found = (each._answers(frames[:1], prompts)[0].max(axis=(1, 2)) for each in (exact, rough))
-    assert 0 < np.abs(found - expected).max() < 0.1
-    assert all(each.xyxy.dtype == np.float32 for each in rough.detect(frames, words, **WHOLE))
+    expected, chances = (detector._answers(frames[:1], prompts)[0].max(axis=(1, 2)) for detector in (exact, rough))
+    assert 0 < np.abs(chances - expected).max() < 0.1
+    assert all(detector.xyxy.dtype == np.float32 for detector in rough.detect(frames, words, **WHOLE))
 
 
 # Prompts
@@ -358,7 +360,7 @@ def test_the_grounding_folder_is_complete(model, folder, frames, words):
 
 def test_half_of_the_precision_is_half_of_the_file(model, folder, tmp_path):
     save_grounding(tmp_path / "half", model, tokenizer(), dtype=torch.float16, sides=SIDES)
-    sizes = [(each / "model.safetensors").stat().st_size for each in (tmp_path / "half", folder)]
+    sizes = [(path / "model.safetensors").stat().st_size for path in (tmp_path / "half", folder)]
     assert sizes[0] < 0.65 * sizes[1]
     assert load_grounding(tmp_path / "half").model.dtype == torch.float32
 

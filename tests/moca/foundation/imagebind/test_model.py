@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from moca.core.frames import CLIP_MEAN, CLIP_STD
 from moca.errors import InputError
 from moca.foundation.imagebind.config import ImageBindConfig
-from moca.foundation.imagebind.model import ImageBind, fold_batchnorm, random_imagebind
-from moca.foundation.preprocessing import PIXEL_MEAN, PIXEL_STD, preprocess_frames
+from moca.foundation.imagebind.folding import fold_batchnorm
+from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.foundation.preprocessing import preprocess_frames
 
 TINY = ImageBindConfig(
     image_width=40, image_blocks=3, image_heads=4, audio_width=36, audio_blocks=3, audio_heads=3, embed_dim=12
@@ -53,7 +55,7 @@ def noise(*shape, seed=0):
 def normalised(pixels, channels_at):
     shape = [1] * pixels.ndim
     shape[channels_at] = 3
-    mean, std = (torch.tensor(values).reshape(shape) for values in (PIXEL_MEAN, PIXEL_STD))
+    mean, std = (torch.tensor(values).reshape(shape) for values in (CLIP_MEAN, CLIP_STD))
     return (pixels.float() / 255 - mean) / std
 
 
@@ -172,14 +174,14 @@ def test_the_extra_key_and_value_act_as_one_more_token(tiny):
 def test_kept_tokens_are_the_full_ones(mini):
     pixels, draw = noise(2, 3, 112, 112), torch.Generator()
     full = mini.image_tower.tokens(pixels)
-    kept = mini.image_tower.tokens(pixels, keep=0.25, generator=draw.manual_seed(5))
-    assert kept.shape == (2, 1 + 49, 128)
-    assert torch.equal(kept[:, 0], full[:, 0])
+    drawn = mini.image_tower.tokens(pixels, keep=0.25, generator=draw.manual_seed(5))
+    assert drawn.shape == (2, 1 + 49, 128)
+    assert torch.equal(drawn[:, 0], full[:, 0])
     for sample in range(2):
-        places = [int((full[sample] == token).all(1).nonzero()) for token in kept[sample]]
+        places = [int((full[sample] == token).all(1).nonzero()) for token in drawn[sample]]
         assert places == sorted(set(places))  # in order, none twice
-    assert torch.equal(kept, mini.image_tower.tokens(pixels, keep=0.25, generator=draw.manual_seed(5)))
-    assert not torch.equal(kept, mini.image_tower.tokens(pixels, keep=0.25, generator=draw.manual_seed(6)))
+    assert torch.equal(drawn, mini.image_tower.tokens(pixels, keep=0.25, generator=draw.manual_seed(5)))
+    assert not torch.equal(drawn, mini.image_tower.tokens(pixels, keep=0.25, generator=draw.manual_seed(6)))
     assert torch.equal(full, mini.image_tower.tokens(pixels, keep=1.0, generator=draw))
     assert mini.image_tower.tokens(pixels, keep=1e-6, generator=draw).shape == (2, 2, 128)
 
@@ -267,13 +269,13 @@ def test_gradients_reach_every_parameter_in_use(mini):
 
 def test_random_weights_depend_on_the_seed_alone():
     state = torch.get_rng_state()
-    one, same, other = (random_imagebind(TINY, seed=s) for s in (1, 1, 2))
+    first, same, other = (random_imagebind(TINY, seed=s) for s in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
-    assert not torch.equal(one.image_tower.stem.cls_token, other.image_tower.stem.cls_token)
-    assert one.image_tower.stem.pos_embedding_helper.pos_embed.std().item() == pytest.approx(40**-0.5, rel=0.05)
-    assert one.modality_postprocessors["audio"][1].log_logit_scale.exp() == pytest.approx(20.0)
-    assert all(tensor.isfinite().all() for tensor in one.state_dict().values())
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(first.image_tower.stem.cls_token, other.image_tower.stem.cls_token)
+    assert first.image_tower.stem.pos_embedding_helper.pos_embed.std().item() == pytest.approx(40**-0.5, rel=0.05)
+    assert first.modality_postprocessors["audio"][1].log_logit_scale.exp() == pytest.approx(20.0)
+    assert all(tensor.isfinite().all() for tensor in first.state_dict().values())
 
 
 @pytest.mark.slow

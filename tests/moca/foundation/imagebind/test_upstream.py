@@ -10,7 +10,7 @@ from torch import nn
 
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import random_imagebind
-from moca.foundation.imagebind.storage import load_imagebind
+from moca.foundation.imagebind.weights import load_imagebind
 
 CONFIG = ImageBindConfig(
     image_width=64, image_blocks=3, image_heads=4, audio_width=48, audio_blocks=4, audio_heads=3, embed_dim=24
@@ -62,8 +62,8 @@ def test_the_same_weights_give_the_same_embeddings(original, tmp_path):
     ours = load_imagebind(tmp_path / "imagebind.pth", CONFIG)
     pixels, sounds = (torch.randn(*shape, generator=draw) for shape in ((2, 3, 224, 224), (2, 3, 1, 128, 204)))
     theirs = original({"vision": pixels, "audio": sounds})
-    found = {"vision": ours.embed_image(pixels), "audio": ours.embed_audio(sounds)}
+    embeddings = {"vision": ours.embed_image(pixels), "audio": ours.embed_audio(sounds)}
     other = random_imagebind(CONFIG, seed=5)
-    for name, embedding in found.items():
+    for name, embedding in embeddings.items():
         torch.testing.assert_close(embedding, theirs[name], atol=1e-4, rtol=1e-4)
     assert not torch.allclose(other.embed_image(pixels), theirs["vision"], atol=1e-2)

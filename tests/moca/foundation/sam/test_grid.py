@@ -71,7 +71,7 @@ class Scripted:
         start = 3 * sum(self.asked)
         self.asked.append(len(points))
         rows = slice(start, start + 3 * len(points))
-        masks, scores, stability = (each[rows] for each in self.found)
+        masks, scores, stability = (answers[rows] for answers in self.found)
         return Masks(masks=masks, scores=scores, stability=stability)
 
 
@@ -106,24 +106,24 @@ def test_boxes_run_along_the_outer_edges_of_masks():
     assert not masks[0].any()
     expected = _batched_mask_to_box(torch.from_numpy(masks)).numpy()
     expected[masks.any((1, 2)), 2:] += 1
-    found = mask_boxes(masks)
-    np.testing.assert_array_equal(found, expected)
-    assert found.dtype == np.float32 and found[1].tolist() == [0, 0, 17, 11]
+    boxes = mask_boxes(masks)
+    np.testing.assert_array_equal(boxes, expected)
+    assert boxes.dtype == np.float32 and boxes[1].tolist() == [0, 0, 17, 11]
     assert mask_boxes(masks[:0]).shape == (0, 4)
 
 
 def naive_nms(boxes, scores, iou):
-    kept = []
+    chosen = []
     for i in np.argsort(-scores):
         overlaps = []
-        for j in kept:
+        for j in chosen:
             w, h = (min(boxes[i, 2 + k], boxes[j, 2 + k]) - max(boxes[i, k], boxes[j, k]) for k in (0, 1))
             both = max(w, 0) * max(h, 0)
             areas = [(boxes[k, 2] - boxes[k, 0]) * (boxes[k, 3] - boxes[k, 1]) for k in (i, j)]
             overlaps.append(both / (sum(areas) - both))
-        if all(each <= iou for each in overlaps):
-            kept.append(i)
-    return kept
+        if all(overlap <= iou for overlap in overlaps):
+            chosen.append(i)
+    return chosen
 
 
 def test_the_masks_are_those_of_a_naive_loop():
@@ -139,12 +139,12 @@ def test_the_masks_are_those_of_a_naive_loop():
     boxes[:, 2:] += 1
     best = naive_nms(boxes, scores[good], 0.4)
     config = GridConfig(points_per_side=6, points_per_batch=7, pred_iou=0.3, stability=0.4, nms_iou=0.4)
-    found = masks_from_grid(Scripted(masks, scores, stability), None, (40, 53), config)
+    answers = masks_from_grid(Scripted(masks, scores, stability), None, (40, 53), config)
     assert 1 < len(best) < good.sum() < 108  # both filters and the suppression do something
-    np.testing.assert_array_equal(found.masks, masks[good][best])
-    np.testing.assert_allclose(found.scores, scores[good][best])
-    np.testing.assert_allclose(found.stability, stability[good][best])
-    assert (np.diff(found.scores) < 0).all() and found.masks.dtype == bool
+    np.testing.assert_array_equal(answers.masks, masks[good][best])
+    np.testing.assert_allclose(answers.scores, scores[good][best])
+    np.testing.assert_allclose(answers.stability, stability[good][best])
+    assert (np.diff(answers.scores) < 0).all() and answers.masks.dtype == bool
 
 
 @pytest.fixture
@@ -159,15 +159,15 @@ def amg(bare_module):
 def test_points_stability_and_boxes_are_upstreams(amg, predictor, encoded):
     points = amg.build_point_grid(4) * [53, 40]
     np.testing.assert_allclose(grid_points(4, (40, 53)), points, rtol=1e-6)
-    found = predictor.from_points(encoded, points)
+    answers = predictor.from_points(encoded, points)
     logits, _ = predictor._decode(encoded, points, several=True)
     full = predictor._enlarged(logits[None], encoded)[0]
     expected = amg.calculate_stability_score(full, 0.0, 1.0).nan_to_num(0)
-    np.testing.assert_allclose(found.stability, expected, atol=1e-2)
+    np.testing.assert_allclose(answers.stability, expected, atol=1e-2)
     assert 0 < expected.mean() < 1
     boxes = amg.batched_mask_to_box(full > 0).numpy()
     empty = ~(full > 0).any(-1).any(-1).numpy()
-    np.testing.assert_allclose(mask_boxes(found.masks)[~empty], boxes[~empty] + [0, 0, 1, 1], atol=1)
+    np.testing.assert_allclose(mask_boxes(answers.masks)[~empty], boxes[~empty] + [0, 0, 1, 1], atol=1)
 
 
 # The filters
@@ -184,30 +184,30 @@ def test_the_thresholds_are_the_original_ones():
         "min_area": 0,
     }
     # float32 holds neither 0.88 nor 0.95, so exactly halves and quarters stand for them.
-    found = masks_from_grid(
+    answers = masks_from_grid(
         Scripted(apart(3), [0.5, 0.75, 0.75], [0.75, 0.75, 0.5]),
         None,
         (20, 40),
         GridConfig(points_per_side=1, pred_iou=0.5, stability=0.75),
     )
-    assert found.scores.tolist() == [0.75] and found.stability.tolist() == [0.75]  # > for one, >= for the other
-    np.testing.assert_array_equal(found.masks, apart(3)[1:2])
+    assert answers.scores.tolist() == [0.75] and answers.stability.tolist() == [0.75]  # > for one, >= for the other
+    np.testing.assert_array_equal(answers.masks, apart(3)[1:2])
 
 
 def test_a_threshold_of_0_keeps_all_but_empty_masks():
     masks = apart(3)
     masks[2] = False
     predictor = Scripted(masks, [-0.5, 0, 0.9], [0, 0, 1])
-    found = masks_from_grid(predictor, None, (20, 40), GridConfig(points_per_side=1, pred_iou=0, stability=0))
-    np.testing.assert_array_equal(found.masks, masks[[1, 0]])
+    answers = masks_from_grid(predictor, None, (20, 40), GridConfig(points_per_side=1, pred_iou=0, stability=0))
+    np.testing.assert_array_equal(answers.masks, masks[[1, 0]])
 
 
 def test_small_masks_are_dropped_when_asked():
     masks = apart(3)
     masks[0, 10:14, 10:14] = True
-    for area, kept in ((9, 3), (10, 1), (26, 0)):
+    for area, count in ((9, 3), (10, 1), (26, 0)):
         config = GridConfig(points_per_side=1, min_area=area)
-        assert len(masks_from_grid(Scripted(masks, [0.9] * 3, [1] * 3), None, (20, 40), config)) == kept
+        assert len(masks_from_grid(Scripted(masks, [0.9] * 3, [1] * 3), None, (20, 40), config)) == count
 
 
 def test_of_masks_whose_boxes_overlap_the_best_is_kept_across_batches():
@@ -218,32 +218,32 @@ def test_of_masks_whose_boxes_overlap_the_best_is_kept_across_batches():
     for batch in (1, 2, 4):
         predictor = Scripted(masks, scores, np.ones(12))
         config = GridConfig(points_per_side=2, points_per_batch=batch)
-        found = masks_from_grid(predictor, None, (20, 40), config)
+        answers = masks_from_grid(predictor, None, (20, 40), config)
         assert predictor.asked == [batch] * (4 // batch)
-        np.testing.assert_array_equal(found.masks, masks[[11, 8, 7, 6, 5, 4, 3, 2, 1]])
-        np.testing.assert_allclose(found.scores, scores[[11, 8, 7, 6, 5, 4, 3, 2, 1]])
+        np.testing.assert_array_equal(answers.masks, masks[[11, 8, 7, 6, 5, 4, 3, 2, 1]])
+        np.testing.assert_allclose(answers.scores, scores[[11, 8, 7, 6, 5, 4, 3, 2, 1]])
     everything = GridConfig(points_per_side=2, nms_iou=1)
     assert len(masks_from_grid(Scripted(masks, scores, np.ones(12)), None, (20, 40), everything)) == 12
 
 
 def test_nothing_good_gives_no_masks():
-    found = masks_from_grid(Scripted(apart(3), [0.1] * 3, [1] * 3), None, (20, 40), GridConfig(points_per_side=1))
-    assert found.masks.shape == (0, 20, 40) and found.masks.dtype == bool
-    assert found.scores.shape == found.stability.shape == (0,) and found.scores.dtype == np.float32
+    answers = masks_from_grid(Scripted(apart(3), [0.1] * 3, [1] * 3), None, (20, 40), GridConfig(points_per_side=1))
+    assert answers.masks.shape == (0, 20, 40) and answers.masks.dtype == bool
+    assert answers.scores.shape == answers.stability.shape == (0,) and answers.scores.dtype == np.float32
 
 
 # With a model
 
 
 def test_the_batch_changes_nothing_and_the_offset_does(predictor, encoded):
-    found = masks_from_grid(predictor, encoded, (40, 53), LOOSE)
-    assert 1 < len(found) < 3 * 36 and found.masks.shape[1:] == (40, 53)
+    answers = masks_from_grid(predictor, encoded, (40, 53), LOOSE)
+    assert 1 < len(answers) < 3 * 36 and answers.masks.shape[1:] == (40, 53)
     apiece = GridConfig(**{**vars(LOOSE), "points_per_batch": 5})
     again = masks_from_grid(predictor, encoded, (40, 53), apiece)
-    np.testing.assert_allclose(again.scores, found.scores, atol=1e-4)
-    np.testing.assert_allclose(np.sort(again.masks.mean((1, 2))), np.sort(found.masks.mean((1, 2))), atol=1e-2)
+    np.testing.assert_allclose(again.scores, answers.scores, atol=1e-4)
+    np.testing.assert_allclose(np.sort(again.masks.mean((1, 2))), np.sort(answers.masks.mean((1, 2))), atol=1e-2)
     wide = GridConfig(**{**vars(LOOSE), "stability_offset": 3.0})
-    assert masks_from_grid(predictor, encoded, (40, 53), wide).stability.max() < found.stability.max()
+    assert masks_from_grid(predictor, encoded, (40, 53), wide).stability.max() < answers.stability.max()
 
 
 # Refusals

@@ -80,8 +80,8 @@ def official(model, tmp_path):
     return tmp_path / "sam.pth"
 
 
-def assert_same(one, other):
-    torch.testing.assert_close(dict(one.state_dict()), dict(other.state_dict()), atol=0, rtol=0)
+def assert_same(state, other):
+    torch.testing.assert_close(dict(state.state_dict()), dict(other.state_dict()), atol=0, rtol=0)
 
 
 def refusal(call, *args, **options):
@@ -155,12 +155,12 @@ def test_sam_b_is_the_same_from_either_layout(tmp_path):
     assert official.side == folder.side == 1024 and official.model.num_parameters() == 93735728
     embedding = torch.randn(1, 256, 64, 64, generator=torch.Generator().manual_seed(4))
     boxes = torch.tensor([[[100.0, 200, 700, 650]]])
-    one, other = (
-        each.model(image_embeddings=embedding, input_boxes=boxes, multimask_output=False) for each in (official, folder)
+    by_official, other = (
+        sam.model(image_embeddings=embedding, input_boxes=boxes, multimask_output=False) for sam in (official, folder)
     )
-    assert one.pred_masks.shape == (1, 1, 1, 256, 256) and one.pred_masks.std() > 0
-    torch.testing.assert_close(one.pred_masks, other.pred_masks)
-    torch.testing.assert_close(one.iou_scores, other.iou_scores)
+    assert by_official.pred_masks.shape == (1, 1, 1, 256, 256) and by_official.pred_masks.std() > 0
+    torch.testing.assert_close(by_official.pred_masks, other.pred_masks)
+    torch.testing.assert_close(by_official.iou_scores, other.iou_scores)
 
 
 # Upstream
@@ -228,9 +228,9 @@ def test_upstream_computes_the_same_as_its_checkpoint_loaded_here(original, tmp_
             embedding[:1], original.prompt_encoder.get_dense_pe(), sparse, dense, multimask_output=prompt == "points"
         )
         given = {"input_boxes": boxes[None]} if prompt == "boxes" else {"input_points": points[None]}
-        found = predictor.model(image_embeddings=embedding[:1], multimask_output=prompt == "points", **given)
-        torch.testing.assert_close(found.pred_masks[0], masks, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(found.iou_scores[0], ious, atol=1e-4, rtol=1e-4)
+        answers = predictor.model(image_embeddings=embedding[:1], multimask_output=prompt == "points", **given)
+        torch.testing.assert_close(answers.pred_masks[0], masks, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(answers.iou_scores[0], ious, atol=1e-4, rtol=1e-4)
         assert masks.std() > 1e-2 and ious.std() > 1e-4
 
 
@@ -240,14 +240,14 @@ def test_upstream_finds_the_same_masks_of_a_frame(original, tmp_path):
     torch.save(original.state_dict(), tmp_path / "tiny.pth")
     predictor = load_sam(tmp_path / "tiny.pth", config=TINY)
     frame = np.random.default_rng(3).integers(0, 256, (48, 64, 3), dtype=np.uint8)
-    seen = torch.from_numpy(frame).permute(2, 0, 1).float()
-    torch.testing.assert_close(original.preprocess(seen), pixels_of(frame, (48, 64), SIDE), atol=1e-4, rtol=1e-4)
+    shown = torch.from_numpy(frame).permute(2, 0, 1).float()
+    torch.testing.assert_close(original.preprocess(shown), pixels_of(frame, (48, 64), SIDE), atol=1e-4, rtol=1e-4)
     boxes = np.array([[3, 4, 30, 40], [0, 0, 64, 48], [10, 20, 50, 30]], np.float32)
-    record = {"image": seen, "original_size": (48, 64), "boxes": torch.from_numpy(boxes)}
+    record = {"image": shown, "original_size": (48, 64), "boxes": torch.from_numpy(boxes)}
     expected = original([record], multimask_output=False)[0]
-    found = predictor.from_boxes(predictor.encode([frame])[0], boxes)
-    np.testing.assert_allclose(found.scores, expected["iou_predictions"][:, 0], atol=1e-4)
-    assert (found.masks != expected["masks"][:, 0].numpy()).mean() < 1e-3 and 0 < found.masks.mean() < 1
+    answers = predictor.from_boxes(predictor.encode([frame])[0], boxes)
+    np.testing.assert_allclose(answers.scores, expected["iou_predictions"][:, 0], atol=1e-4)
+    assert (answers.masks != expected["masks"][:, 0].numpy()).mean() < 1e-3 and 0 < answers.masks.mean() < 1
 
 
 # Refusals

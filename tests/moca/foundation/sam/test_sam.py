@@ -90,11 +90,11 @@ def refusal(call, *args, **options):
     return message
 
 
-def assert_close(found, expected, tolerance=1e-5):
+def assert_close(answers, expected, tolerance=1e-5):
     """Scores within the tolerance; masks and stability but for a pixel here and there whose logit is 0 or nearly."""
-    np.testing.assert_allclose(found.scores, expected.scores, atol=tolerance)
-    assert (found.masks != expected.masks).mean() < 1e-3
-    np.testing.assert_allclose(found.stability, expected.stability, atol=1e-2)
+    np.testing.assert_allclose(answers.scores, expected.scores, atol=tolerance)
+    assert (answers.masks != expected.masks).mean() < 1e-3
+    np.testing.assert_allclose(answers.stability, expected.stability, atol=1e-2)
 
 
 # Agreement with transformers
@@ -118,22 +118,24 @@ def test_masks_are_what_transformers_computes(model, processor, size, kind):
     frame = np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8)
     inputs = processor(frame, return_tensors="pt")
     prompts = {"boxes": BOXES, "points": POINTS}[kind] * ([size[1] / 53, size[0] / 40] * (2 if kind == "boxes" else 1))
-    at = torch.tensor(_normalize_coordinates(SIDE, prompts, size, is_bounding_box=kind == "boxes"), dtype=torch.float32)
-    given = {"input_boxes": at[None]} if kind == "boxes" else {"input_points": at[None, :, None]}
+    coordinates = torch.tensor(
+        _normalize_coordinates(SIDE, prompts, size, is_bounding_box=kind == "boxes"), dtype=torch.float32
+    )
+    given = {"input_boxes": coordinates[None]} if kind == "boxes" else {"input_points": coordinates[None, :, None]}
     out = model(inputs["pixel_values"], multimask_output=kind == "points", **given)
     logits = processor.post_process_masks(
         out.pred_masks, inputs["original_sizes"], inputs["reshaped_input_sizes"], binarize=False
     )[0].flatten(0, 1)
     predictor = Sam(model)
     encoded = predictor.encode([frame])[0]
-    found = predictor.from_boxes(encoded, prompts) if kind == "boxes" else predictor.from_points(encoded, prompts)
+    answers = predictor.from_boxes(encoded, prompts) if kind == "boxes" else predictor.from_points(encoded, prompts)
     stability = _compute_stability_score(logits, 0, 1).nan_to_num(0)
-    assert len(found) == len(prompts) * (1 if kind == "boxes" else 3) and found.masks.shape[1:] == size
-    assert found.scores.dtype == found.stability.dtype == np.float32 and found.masks.dtype == bool
-    np.testing.assert_allclose(found.scores, out.iou_scores.flatten().numpy(), atol=1e-5)
-    assert (found.masks != (logits > 0).numpy()).mean() < 1e-3
-    np.testing.assert_allclose(found.stability, stability.numpy(), atol=1e-2)
-    assert 0.05 < found.masks.mean() < 0.95 and 0 < found.stability.mean() < 1  # there is something to agree on
+    assert len(answers) == len(prompts) * (1 if kind == "boxes" else 3) and answers.masks.shape[1:] == size
+    assert answers.scores.dtype == answers.stability.dtype == np.float32 and answers.masks.dtype == bool
+    np.testing.assert_allclose(answers.scores, out.iou_scores.flatten().numpy(), atol=1e-5)
+    assert (answers.masks != (logits > 0).numpy()).mean() < 1e-3
+    np.testing.assert_allclose(answers.stability, stability.numpy(), atol=1e-2)
+    assert 0.05 < answers.masks.mean() < 0.95 and 0 < answers.stability.mean() < 1  # there is something to agree on
 
 
 # Laws
@@ -158,12 +160,12 @@ def test_a_frame_is_encoded_alike_in_any_company(model, frames, tmp_path):
     small = np.zeros((9, 30, 3), np.uint8)
     np.save(tmp_path / "frames.npy", frames)
     for others in (frames, [frames[0], small, frames[2]], np.load(tmp_path / "frames.npy", mmap_mode="r")):
-        found = predictor.encode(others, batch=2)
-        assert len(found) == len(others)
-        for one, other in zip(found[2].maps, alone.maps, strict=True):
-            torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
-        assert not torch.allclose(found[0].maps[0], alone.maps[0], atol=1e-2)
-        assert found[2].size == (40, 53) and found[2].resized == (48, 64)
+        together = predictor.encode(others, batch=2)
+        assert len(together) == len(others)
+        for part, other in zip(together[2].maps, alone.maps, strict=True):
+            torch.testing.assert_close(part, other, atol=1e-4, rtol=1e-4)
+        assert not torch.allclose(together[0].maps[0], alone.maps[0], atol=1e-2)
+        assert together[2].size == (40, 53) and together[2].resized == (48, 64)
     assert predictor.encode([]) == [] and predictor.encode(frames[:0]) == []
     assert predictor.from_boxes(predictor.encode([small])[0], [[0, 0, 30, 9]]).masks.shape == (1, 9, 30)
 
@@ -171,14 +173,14 @@ def test_a_frame_is_encoded_alike_in_any_company(model, frames, tmp_path):
 def test_no_prompts_give_no_masks(model, frames):
     predictor = Sam(model)
     encoded = predictor.encode(frames[:1])[0]
-    for found in (predictor.from_boxes(encoded, np.empty((0, 4))), predictor.from_points(encoded, [])):
-        assert found.masks.shape == (0, 40, 53) and len(found) == len(found.scores) == len(found.stability) == 0
+    for answers in (predictor.from_boxes(encoded, np.empty((0, 4))), predictor.from_points(encoded, [])):
+        assert answers.masks.shape == (0, 40, 53) and len(answers) == len(answers.scores) == len(answers.stability) == 0
 
 
 def test_stability_falls_as_the_thresholds_part(plain, frames):
     predictor = Sam(plain)
     encoded = predictor.encode(frames[:1])[0]
-    near, usual, far = (predictor.from_boxes(encoded, BOXES, stability_offset=each) for each in (0, 1, 3))
+    near, usual, far = (predictor.from_boxes(encoded, BOXES, stability_offset=offset) for offset in (0, 1, 3))
     assert (near.stability[near.masks.any((1, 2))] == 1).all()
     assert (far.stability <= usual.stability).all() and far.stability.sum() < usual.stability.sum() < len(BOXES)
     np.testing.assert_array_equal(far.masks, usual.masks)
@@ -192,8 +194,8 @@ def test_a_mask_that_is_empty_has_stability_0(plain, frames):
         for head in predictor.model.mask_decoder.output_hypernetworks_mlps:
             head.proj_out.weight.zero_()
             head.proj_out.bias.fill_(-3)
-    found = predictor.from_boxes(predictor.encode(frames[:1])[0], BOXES)
-    assert not found.masks.any() and not found.stability.any()
+    answers = predictor.from_boxes(predictor.encode(frames[:1])[0], BOXES)
+    assert not answers.masks.any() and not answers.stability.any()
     assert Sam(plain).from_boxes(Sam(plain).encode(frames[:1])[0], BOXES).masks.any()
 
 
@@ -213,11 +215,11 @@ def test_bfloat16_is_close_and_not_the_same(high_quality, frames, tmp_path):
     expected = exact.from_points(exact.encode(frames[:1])[0], POINTS)
     for predictor in (rough, whole):
         encoded = predictor.encode(frames[:1])[0]
-        assert {each.dtype for each in encoded.maps} == {torch.bfloat16}
-        found = predictor.from_points(encoded, POINTS)
-        assert found.scores.dtype == found.stability.dtype == np.float32
-        assert 0 < np.abs(found.scores - expected.scores).max() < 0.2
-        assert (found.masks != expected.masks).mean() < 0.1
+        assert {kept_map.dtype for kept_map in encoded.maps} == {torch.bfloat16}
+        answers = predictor.from_points(encoded, POINTS)
+        assert answers.scores.dtype == answers.stability.dtype == np.float32
+        assert 0 < np.abs(answers.scores - expected.scores).max() < 0.2
+        assert (answers.masks != expected.masks).mean() < 0.1
         assert predictor.from_boxes(encoded, BOXES).masks.shape == (5, 40, 53)
 
 
@@ -251,14 +253,14 @@ def test_another_size_comes_from_the_folder(tmp_path, frames):
     assert predictor.side == 48 and encoded.resized == (36, 48) and encoded.maps[0].shape == (1, 32, 6, 6)
 
 
-@pytest.mark.parametrize("kept", ["shared_image_embedding", "prompt_encoder.shared_embedding", "both", "neither"])
-def test_either_name_of_the_matrix_of_positions_will_do(folder, plain, kept):
+@pytest.mark.parametrize("stated", ["shared_image_embedding", "prompt_encoder.shared_embedding", "both", "neither"])
+def test_either_name_of_the_matrix_of_positions_will_do(folder, plain, stated):
     path = folder / "model.safetensors"
     names = [f"{part}.positional_embedding" for part in ("shared_image_embedding", "prompt_encoder.shared_embedding")]
     state = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
-    gone = {"both": [], "neither": names}.get(kept, [name for name in names if not name.startswith(kept)])
+    gone = {"both": [], "neither": names}.get(stated, [name for name in names if not name.startswith(stated)])
     save_file({k: v for k, v in state.items() if k not in gone}, path, metadata={"format": "pt"})
-    if kept == "neither":
+    if stated == "neither":
         assert refusal(load_sam, folder).endswith(f"got missing ones: {names[1]} and 1 more; restore it.")
         return
     loaded = load_sam(folder).model.state_dict()
@@ -272,9 +274,9 @@ def test_half_precision_halves_the_file_and_computes_in_float32(plain, tmp_path,
     assert sizes[0] < 0.65 * sizes[1]
     half = load_sam(tmp_path / "half")
     assert {p.dtype for p in half.model.parameters()} == {torch.float32} == {p.dtype for p in plain.parameters()}
-    found = half.from_boxes(half.encode(frames[:1])[0], BOXES)
+    answers = half.from_boxes(half.encode(frames[:1])[0], BOXES)
     expected = Sam(plain).from_boxes(Sam(plain).encode(frames[:1])[0], BOXES)
-    np.testing.assert_allclose(found.scores, expected.scores, atol=5e-2)
+    np.testing.assert_allclose(answers.scores, expected.scores, atol=5e-2)
 
 
 def test_loading_says_nothing(folder, capfd):
@@ -410,8 +412,8 @@ def test_the_bundled_model_finds_a_square():
     frame = np.full((120, 160, 3), (30, 60, 90), np.uint8)
     frame[30:90, 50:110] = (220, 200, 40)
     predictor = load_sam("mini")
-    found = predictor.from_boxes(predictor.encode([frame])[0], [[50, 30, 110, 90]])
-    assert found.masks.shape == (1, 120, 160) and found.masks[0, 30:90, 50:110].mean() > 0.5
+    answers = predictor.from_boxes(predictor.encode([frame])[0], [[50, 30, 110, 90]])
+    assert answers.masks.shape == (1, 120, 160) and answers.masks[0, 30:90, 50:110].mean() > 0.5
 
 
 def test_a_name_of_the_manifest_is_read_where_it_was_fetched_to(tmp_path, monkeypatch):

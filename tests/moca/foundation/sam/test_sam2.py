@@ -108,13 +108,13 @@ def test_masks_are_what_transformers_computes(model, frame, kind):
     logits = functional.interpolate(out.pred_masks[0], (40, 53), mode="bilinear", align_corners=False).flatten(0, 1)
     predictor = Sam2(model)
     encoded = predictor.encode([frame])[0]
-    found = predictor.from_boxes(encoded, BOXES) if kind == "boxes" else predictor.from_points(encoded, POINTS)
-    assert found.masks.shape == ({"boxes": 4, "points": 9}[kind], 40, 53)
-    np.testing.assert_allclose(found.scores, out.iou_scores.flatten(), atol=1e-5)
-    assert (found.masks != (logits > 0).numpy()).mean() < 1e-3 and 0.05 < found.masks.mean() < 0.95
+    answers = predictor.from_boxes(encoded, BOXES) if kind == "boxes" else predictor.from_points(encoded, POINTS)
+    assert answers.masks.shape == ({"boxes": 4, "points": 9}[kind], 40, 53)
+    np.testing.assert_allclose(answers.scores, out.iou_scores.flatten(), atol=1e-5)
+    assert (answers.masks != (logits > 0).numpy()).mean() < 1e-3 and 0.05 < answers.masks.mean() < 0.95
     inside, outside = (logits > 1).sum((1, 2)), (logits > -1).sum((1, 2))
-    np.testing.assert_allclose(found.stability, inside / outside, atol=1e-2)
-    assert 0 < found.stability.mean() < 1
+    np.testing.assert_allclose(answers.stability, inside / outside, atol=1e-2)
+    assert 0 < answers.stability.mean() < 1
 
 
 def test_the_batch_changes_nothing_and_the_prompt_does(model, frame):
@@ -134,10 +134,10 @@ def test_bfloat16_is_close_and_not_the_same(folder, frame):
     expected = exact.from_points(exact.encode([frame])[0], POINTS)
     for predictor in (rough, Sam2(load_sam(folder).model.to(torch.bfloat16))):
         encoded = predictor.encode([frame])[0]
-        assert {each.dtype for each in encoded.maps} == {torch.bfloat16}
-        found = predictor.from_points(encoded, POINTS)
-        assert 0 < np.abs(found.scores - expected.scores).max() < 0.2
-        assert (found.masks != expected.masks).mean() < 0.2
+        assert {part.dtype for part in encoded.maps} == {torch.bfloat16}
+        answers = predictor.from_points(encoded, POINTS)
+        assert 0 < np.abs(answers.scores - expected.scores).max() < 0.2
+        assert (answers.masks != expected.masks).mean() < 0.2
 
 
 # Files
@@ -159,9 +159,9 @@ def test_the_published_folders_have_a_memory_that_is_left_out(tmp_path, capfd):
     assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "sam2_video"
     loaded = load_sam(tmp_path).model
     assert capfd.readouterr() == ("", "")
-    stored, kept = video.state_dict(), loaded.state_dict()
-    assert type(loaded) is Sam2Model and set(kept) < set(stored)
-    assert all(torch.equal(tensor, stored[name]) for name, tensor in kept.items())
+    stored, image_part = video.state_dict(), loaded.state_dict()
+    assert type(loaded) is Sam2Model and set(image_part) < set(stored)
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in image_part.items())
     save_sam(tmp_path / "image", loaded)
     assert isinstance(load_sam(tmp_path / "image"), Sam2)
 

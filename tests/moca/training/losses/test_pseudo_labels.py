@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from moca.core.maps import resize_maps
+from moca.core.progress import silent
+from moca.corpus.corpus import corpus_from_arrays
 from moca.errors import InputError
 from moca.segmentation.edges import snap_to_edges
 from moca.segmentation.gate import support
@@ -16,7 +18,8 @@ from moca.segmentation.kmeans import otsu_threshold
 from moca.training.config import LabelConfig
 from moca.training.frozen import FrozenReader, sounding_rows
 from moca.training.losses import pseudo_labels as module
-from moca.training.losses.pseudo_labels import Labeller, build_labels, match_contrast, region_target
+from moca.training.losses.label_files import build_labels
+from moca.training.losses.pseudo_labels import Labeller, match_contrast, region_target
 
 CONFIG = LabelConfig(alike=3, unlike=4, other_sounds=2, refine=False)
 BLOCK = 8  # 25 anchors in four blocks
@@ -31,10 +34,12 @@ def small_blocks(monkeypatch):
 def build(encoder, tmp_path):
     """build(corpus, config, folder) -> Labels, as the objective asks for them."""
 
-    def run(corpus, config=CONFIG, folder=tmp_path, *, report=None, encoder_print="e" * 16):
+    def run(corpus, config=CONFIG, folder=tmp_path, *, progress=silent, encoder_print="e" * 16):
         rows = sounding_rows(corpus)
         sounds = FrozenReader(encoder).sounds(corpus, rows)
-        return build_labels(encoder, corpus, rows, sounds, config, folder, encoder_print=encoder_print, report=report)
+        return build_labels(
+            encoder, corpus, rows, sounds, config, folder, encoder_print=encoder_print, progress=progress
+        )
 
     return run
 
@@ -159,10 +164,10 @@ def test_frames_to_match_are_of_other_videos_the_alike_by_their_sound(corpus, en
     rows, reader = sounding_rows(corpus), FrozenReader(encoder)
     sounds = reader.sounds(corpus, rows)
     labeller = Labeller(encoder, corpus, rows, sounds, CONFIG)
-    labeller.prepare()
+    bank = labeller.read_bank()
     middle = reader.middle(reader.pixels(corpus.frames[rows])).half().float()
     for anchor, sound in ((0, 0), (3, 11), (24, 24)):
-        alike, unlike = labeller._compared(anchor, sound, np.random.default_rng(0))
+        alike, unlike = labeller._compared(bank, anchor, sound, np.random.default_rng(0))
         others = [place for place in range(25) if corpus.videos[rows[place]] != corpus.videos[rows[anchor]]]
         ranked = sorted(others, key=lambda place: -float(sounds[place] @ sounds[sound]))
         torch.testing.assert_close(alike, middle[ranked[:3]], atol=1e-3, rtol=0)
@@ -190,19 +195,19 @@ def test_the_match_contrast_counts(build, corpus, tmp_path):
 def test_a_stopped_build_goes_on_where_it_stopped(build, corpus, tmp_path, monkeypatch, stopped_after):
     whole, made = build(corpus, folder=tmp_path / "whole"), []
     block = Labeller.block
-    monkeypatch.setattr(Labeller, "block", lambda self, first: made.append(first) or block(self, first))
+    monkeypatch.setattr(Labeller, "block", lambda self, first, bank: made.append(first) or block(self, first, bank))
 
     def stop(what, done, total):
         if what == "labelling" and done == stopped_after * BLOCK:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(corpus, folder=tmp_path / "parts", report=stop)
+        build(corpus, folder=tmp_path / "parts", progress=stop)
     assert made == [BLOCK * number for number in range(stopped_after)]
     (folder,) = (tmp_path / "parts").iterdir()
     (folder / ".00000008.123.partial.npz").write_bytes(b"half a block")  # what a kill while writing leaves
     reported = []
-    resumed = build(corpus, folder=tmp_path / "parts", report=lambda *told: reported.append(told))
+    resumed = build(corpus, folder=tmp_path / "parts", progress=lambda *told: reported.append(told))
     assert made == [0, 8, 16, 24] and equal(resumed, whole)
     assert reported[-1] == ("labelling", 25, 25)
     assert not equal(build(corpus, replace(CONFIG, seed=1), tmp_path / "other"), whole)
@@ -222,20 +227,22 @@ def test_a_stop_within_a_block_or_before_any_changes_nothing(build, corpus, tmp_
 
 def test_finished_labels_are_read_not_made(build, corpus, monkeypatch):
     first = build(corpus)
-    for name in ("prepare", "block"):
+    for name in ("read_bank", "block"):
         monkeypatch.setattr(Labeller, name, None)
     assert equal(build(corpus), first)
 
 
-def test_labels_of_other_settings_encoders_and_corpora_lie_beside_each_other(build, corpus, one_video, tmp_path):
+def test_labels_of_other_settings_encoders_and_corpora_lie_beside_each_other(build, corpus, one_video, drawn, tmp_path):
     folders = []
     for change in ({}, {"config": replace(CONFIG, alike=2)}, {"encoder_print": "f" * 16}):
         build(corpus, **change)
         folders.append({path.name for path in tmp_path.iterdir()})
     assert [len(found) for found in folders] == [1, 2, 3]
+    build(corpus_from_arrays(drawn.frames[:, :, ::-1], drawn.waves, drawn.videos))
+    assert len(list(tmp_path.iterdir())) == 4
     with pytest.raises(InputError):
         build(one_video)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 4  # what is refused leaves nothing behind
 
 
 def test_only_files_without_code_are_written(build, corpus, tmp_path):

@@ -1,4 +1,4 @@
-"""Where AVSS and VGG-SS keep what, for their readers and for Soundstage's writers: names and numbers alone.
+"""Names of the files and folders of AVSS and VGG-SS, for their readers and for Soundstage's writers alike.
 
 Sources: OpenNLPLab/AVSBench, avss/color_dataloader.py; hche11/Localizing-Visual-Sounds-the-Hard-Way, metadata.
 """

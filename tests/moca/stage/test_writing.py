@@ -22,7 +22,7 @@ def stage(tmp_path_factory) -> Path:
     calls = []
     root = tmp_path_factory.mktemp("stage") / "world"
     write_stage(root, s4=(2, 1, 1), ms3=(1, 0, 1), extras=1, seed=3, progress=lambda *call: calls.append(call), **FORM)
-    assert calls == [(done, 9) for done in range(1, 10)]
+    assert calls == [("drawing clips", done, 9) for done in range(1, 10)]
     return root
 
 
@@ -127,12 +127,12 @@ def test_a_stage_resumes_and_grows_to_what_it_would_have_been(tmp_path):
 
 
 def test_an_interrupt_leaves_whole_files_and_a_stage_that_can_go_on(tmp_path):
-    def stop(done, total):
+    def stop(what, done, total):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_stage(tmp_path / "cut", s4=(2, 0, 0), progress=stop, **FORM)
-    assert not list(tmp_path.rglob("*.partial")) and not list(tmp_path.rglob("*.csv"))
+    assert not list(tmp_path.rglob("*.partial*")) and not list(tmp_path.rglob("*.csv"))
     write_stage(tmp_path / "cut", s4=(2, 0, 0), **FORM)
     write_stage(tmp_path / "whole", s4=(2, 0, 0), **FORM)
     assert contents(tmp_path / "cut") == contents(tmp_path / "whole")
@@ -149,7 +149,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_file(tmp_path, monkeypatch):
         f"clip s4_train_00000 cannot be written below {tmp_path / 'new' / 'Single-source'} "
         f"(No space left on device); make room there, then run the same again to continue."
     )
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob("*.partial*"))
 
 
 def test_several_workers_write_the_same_files(tmp_path):

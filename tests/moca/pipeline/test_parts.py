@@ -7,14 +7,18 @@ import pytest
 import torch
 from transformers import Owlv2Config, Owlv2ForObjectDetection, SamConfig, SamModel
 
-import moca.pipeline.loading as zoo
+import moca.pipeline.card as card_module
+import moca.pipeline.loading as loading
 from moca.adapters import fingerprint
 from moca.errors import InputError
-from moca.foundation.imagebind.storage import save_imagebind
+from moca.foundation import published
+from moca.foundation.catalogue import row_of
+from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.owlv2 import save_objects
 from moca.foundation.sam.sam import save_sam
-from moca.pipeline.card import NONE_FOR_HUGE, described_parts, huge_parts, read_parts
-from moca.pipeline.loading import load_encoder, load_pipeline
+from moca.pipeline.encoder import load_encoder
+from moca.pipeline.loading import load_pipeline
+from moca.pipeline.parts import catalogue_parts, described_parts, no_proposals, read_parts
 from moca.segmentation.config import ProposalConfig
 from moca.segmenter import Segmenter
 
@@ -144,7 +148,8 @@ def test_tiny_models_propose_end_to_end(model, make_step, kind):
 
 
 def test_a_runs_folder_has_the_parts_of_the_model_it_was_trained_on(model, write_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo, "bundled_weights", lambda: tmp_path / "bundled")
+    for module in (card_module, published):
+        monkeypatch.setattr(module, "bundled_weights", lambda: tmp_path / "bundled")
     (tmp_path / "bundled").mkdir()
     (tmp_path / "bundled" / "mini").symlink_to(write_model("bare"))
     (tmp_path / "bundled" / "mini" / "imagebind").symlink_to(model / "encoder")
@@ -157,7 +162,7 @@ def test_a_runs_folder_has_the_parts_of_the_model_it_was_trained_on(model, write
     card = json.loads((model / "pipeline.json").read_text())
     (tmp_path / "bare" / "pipeline.json").write_text(json.dumps(card))
     seen = []
-    monkeypatch.setattr(zoo, "make_proposer", lambda parts, device: seen.append(parts) or (None, {}))
+    monkeypatch.setattr(loading, "make_proposer", lambda parts, device: seen.append(parts) or (None, {}))
     load_pipeline(run)
     assert (seen[-1].masks, seen[-1].objects) == ("mini", "mini")
     assert seen[-1].config == ProposalConfig(kind="boxes", **EAGER)
@@ -185,7 +190,7 @@ def test_names_are_folders_beside_the_card_or_as_the_loaders_take_them(tmp_path)
         assert read_parts({"masks": named}, tmp_path, {}).masks == found
     (tmp_path / "parts" / "sam").mkdir(parents=True)
     assert read_parts({"masks": "parts/sam"}, tmp_path, {}).masks == str(tmp_path / "parts" / "sam")
-    assert described_parts({"masks": "sam", "name": "x"}, None) == {"masks": "mini"}
+    assert described_parts({"masks": "mini", "name": "x"}, tmp_path) == {"masks": "mini"}
     assert described_parts({"proposals": {}, "objects": "a/b"}, tmp_path) == {"proposals": {}, "objects": "a/b"}
 
 
@@ -220,18 +225,23 @@ def test_a_card_may_name_no_model_it_does_not_need(write_model):
 
 def test_huge_makes_proposals_where_its_models_are_here(tmp_path, monkeypatch):
     monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path))
-    default = huge_parts({})
-    assert (default.config.kind, default.notice, default.masks) == ("none", NONE_FOR_HUGE, None)
+    huge = row_of("huge")
+    default = catalogue_parts(huge, {})
+    assert (default.config.kind, default.notice, default.masks) == ("none", no_proposals(huge), None)
+    assert default.notice == (
+        "Without sam-vit-huge and owlv2-base-ensemble the masks are the coarse ones; fetch both with moca weights "
+        "fetch for mask proposals."
+    )
     for kind in ("boxes", "grid"):
         with pytest.raises(InputError, match=r"^sam-vit-huge must be in .*; run moca weights fetch sam-vit-huge"):
-            huge_parts({"kind": kind})
-    asked = huge_parts({"kind": "none"})
+            catalogue_parts(huge, {"kind": kind})
+    asked = catalogue_parts(huge, {"kind": "none"})
     assert asked.config.kind == "none" and asked.notice is None
-    monkeypatch.setattr("moca.pipeline.card.local_source", lambda name: tmp_path / name)
-    here = huge_parts({"match": 0.3})
+    monkeypatch.setattr("moca.foundation.published.local_source", lambda name: tmp_path / name)
+    here = catalogue_parts(huge, {"match": 0.3})
     assert here.config == ProposalConfig(kind="boxes", match=0.3) and here.notice is None
-    assert (here.masks, here.objects) == (str(tmp_path / "sam-vit-huge"), str(tmp_path / "owlv2-base-ensemble"))
-    assert huge_parts({"kind": "grid"}).objects is None
+    assert (here.masks, here.objects) == ("sam-vit-huge", "owlv2-base-ensemble")
+    assert catalogue_parts(huge, {"kind": "grid"}).objects is None
 
 
 def test_random_weights_make_none_unless_asked():

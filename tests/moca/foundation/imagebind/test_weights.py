@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 
 from moca.errors import InputError
-from moca.foundation.imagebind import storage as checkpoints
+from moca.foundation.imagebind import weights as checkpoints
 from moca.foundation.imagebind.config import ImageBindConfig
-from moca.foundation.imagebind.model import fold_batchnorm, random_imagebind
-from moca.foundation.imagebind.storage import load_imagebind, save_imagebind
+from moca.foundation.imagebind.folding import fold_batchnorm
+from moca.foundation.imagebind.model import random_imagebind
+from moca.foundation.imagebind.weights import load_imagebind, save_imagebind
 
 TINY = ImageBindConfig(
     image_width=8, image_blocks=2, image_heads=2, audio_width=6, audio_blocks=2, audio_heads=2, embed_dim=4
@@ -37,9 +38,9 @@ def official(model, tmp_path):
     return path
 
 
-def assert_same(one, other, **tolerance):
+def assert_same(model, other, **tolerance):
     torch.testing.assert_close(
-        dict(one.state_dict()), dict(other.state_dict()), **(tolerance or {"rtol": 0, "atol": 0})
+        dict(model.state_dict()), dict(other.state_dict()), **(tolerance or {"rtol": 0, "atol": 0})
     )
 
 

@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from moca.stage.arranging import MIN_VISIBLE, build_scene
 from moca.stage.casting import draw_cast
 from moca.stage.objects import CLASSES, draw_object
 from moca.stage.photometry import Camera, draw_camera, expose
-from moca.stage.scene import MIN_VISIBLE, build_scene
 from moca.stage.seeds import generator
 
 SIDE = 96

@@ -3,10 +3,9 @@
 A folder holds `config.json` (format number, kind, configuration) and `model.safetensors`.
 """
 
+from __future__ import annotations
+
 import json
-import os
-import pickle
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -14,9 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from moca.core.files import written_together
 from moca.errors import InputError
+from moca.foundation.catalogue import BUNDLED
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.published import named_source
+from moca.foundation.state_dicts import check_fit, read_checkpoint, require_file
 
 FORMAT = 1
 KIND = "imagebind"
@@ -26,23 +29,26 @@ MODALITIES = ("vision", "audio")
 STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
-def load_imagebind(path: str | Path, config: ImageBindConfig | None = None) -> ImageBind:
-    """A frozen model in eval mode, float32 on the CPU.
+def load_imagebind(
+    name: str | Path = BUNDLED, config: ImageBindConfig | None = None, *, device: str | torch.device = "cpu"
+) -> ImageBind:
+    """A frozen model in eval mode, float32.
 
-    path: a folder written by `save_imagebind`, which carries its configuration, or an official checkpoint
-    such as `imagebind_huge.pth` (a plain state dict), which is read as `config`, ImageBind-Huge unless given.
-    A checkpoint is memory-mapped and only its image and audio tensors are kept. Nothing stored in a file is
-    ever executed. Raises InputError when a file is missing, damaged or does not fit the configuration.
+    name: "mini" (bundled), a name of `moca weights list`, a folder written by `save_imagebind`, which carries its
+    configuration, or an official checkpoint such as `imagebind_huge.pth` (a plain state dict), which is read as
+    `config`, ImageBind-Huge unless given. A checkpoint is memory-mapped and only its image and audio tensors are kept.
+    Nothing stored in a file is ever executed. Raises InputError, in one line, when a file is missing, damaged or does
+    not fit the configuration.
     """
-    path = Path(path)
+    path = named_source(name, "encoder") or Path(name)
     if path.is_dir():
         stored = _read_config(path / CONFIG_FILE)
         if config is not None and config != stored:
             raise InputError(f"{path} was saved with another configuration than the one given; leave config out.")
-        return _assemble(stored, _read_safetensors(path / WEIGHTS_FILE), path / WEIGHTS_FILE)
+        return _assemble(stored, _read_safetensors(path / WEIGHTS_FILE), path / WEIGHTS_FILE).to(device)
     config = config or ImageBindConfig.huge()
-    kept = {name: tensor for name, tensor in read_checkpoint(path).items() if _modality(name) in MODALITIES}
-    return _assemble(config, kept, path)
+    tensors = {key: tensor for key, tensor in read_checkpoint(path).items() if _modality(key) in MODALITIES}
+    return _assemble(config, tensors, path).to(device)
 
 
 def save_imagebind(folder: str | Path, model: ImageBind, *, dtype: torch.dtype = torch.float32) -> None:
@@ -67,26 +73,9 @@ def save_imagebind(folder: str | Path, model: ImageBind, *, dtype: torch.dtype =
     document = {"format": FORMAT, "kind": KIND, "config": model.config.to_json()}
     text = json.dumps(document, indent=2) + "\n"
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_together(
-        {
-            folder / WEIGHTS_FILE: lambda target: save_file(tensors, target, metadata={"format": "pt"}),
-            folder / CONFIG_FILE: lambda target: target.write_text(text, encoding="utf-8"),
-        }
-    )
-
-
-def _write_together(writers: dict[Path, Callable[[Path], object]]) -> None:
-    """Write each file under a temporary name beside its target; rename once all are complete."""
-    temporary = {target: target.with_name(f".{target.name}.{os.getpid()}.tmp") for target in writers}
-    try:
-        for target, write in writers.items():
-            write(temporary[target])
-        for target, written in temporary.items():
-            written.replace(target)
-    finally:
-        for written in temporary.values():
-            written.unlink(missing_ok=True)
+    with written_together(folder / WEIGHTS_FILE, folder / CONFIG_FILE) as (weights_file, config_file):
+        save_file(tensors, weights_file, metadata={"format": "pt"})
+        config_file.write_text(text, encoding="utf-8")
 
 
 def _modality(name: str) -> str:
@@ -106,48 +95,8 @@ def _assemble(config: ImageBindConfig, tensors: dict[str, Tensor], source: Path)
     return model.eval().requires_grad_(False)
 
 
-def check_fit(source: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], what: str) -> None:
-    """Refuse tensors of a file that are not, by name and shape, exactly those wanted; what: which those are."""
-    problems = {
-        "missing": [name for name in wanted if name not in tensors],
-        "unknown": [name for name in tensors if name not in wanted],
-        "of another shape": [
-            f"{name} {list(tensors[name].shape)} instead of {list(wanted[name].shape)}"
-            for name in wanted
-            if name in tensors and tensors[name].shape != wanted[name].shape
-        ],
-    }
-    for problem, names in problems.items():
-        if names:
-            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            raise InputError(
-                f"{source} must hold exactly the {len(wanted)} {what}, got {len(names)} {problem}: "
-                f"{', '.join(names[:3])}{more}; use the right file or configuration."
-            )
-
-
-def _require_file(path: Path, what: str) -> None:
-    if not path.is_file():
-        raise InputError(f"{what} must be an existing file, got {path}, which is not there; check the path.")
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """All tensors of a `torch.save` file, memory-mapped."""
-    _require_file(path, "the checkpoint")
-    rule = f"{path} must be a PyTorch checkpoint that maps names to tensors"
-    try:
-        tensors = torch.load(path, mmap=True, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError as error:
-        raise InputError(f"{rule}, got other objects, which are never loaded; download it again.") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise InputError(f"{rule}, got a damaged or different file; download it again.") from error
-    if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
-        raise InputError(f"{rule}, got a {type(tensors).__name__} with something else in it; use the plain weights.")
-    return tensors
-
-
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    _require_file(path, "the weights")
+    require_file(path, "the weights")
     try:
         return load_file(path, device="cpu")
     except (SafetensorError, OSError, ValueError) as error:
@@ -155,7 +104,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_config(path: Path) -> ImageBindConfig:
-    _require_file(path, "the model's configuration")
+    require_file(path, "the model's configuration")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

@@ -28,7 +28,7 @@ def stage(tmp_path_factory) -> Path:
     calls = []
     root = tmp_path_factory.mktemp("stage") / "world"
     write_stage(root, avss=(2, 0, 4), vggss=4, seed=3, progress=lambda *call: calls.append(call), **FORM)
-    assert calls == [(done, 10) for done in range(1, 11)]
+    assert calls == [("drawing clips", done, 10) for done in range(1, 11)]
     return root
 
 

@@ -1,0 +1,137 @@
+"""The table of models: what it says is there, and what a new row changes."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+import moca.foundation
+from moca.baselines.sam_bind import SamBind
+from moca.cli import doctor
+from moca.errors import InputError
+from moca.foundation import manifest
+from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row, load_role, loader_of, row_of
+from moca.foundation.imagebind.config import ImageBindConfig
+from moca.foundation.manifest import bundled_weights, read_manifest
+
+FAKE_MODEL = """
+import torch
+
+class FakeMasks:
+    def __init__(self, name, device):
+        self.name, self.device, self.model = name, device, torch.nn.Linear(2, 2)
+
+def load_fake(name, *, device):
+    return FakeMasks(name, device)
+"""
+
+
+@pytest.fixture
+def new_row(tmp_path, monkeypatch):
+    """A model of its own for masks, in a file of its own; all else is bundled."""
+    (tmp_path / "fake_model.py").write_text(FAKE_MODEL)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "weights"))
+    entries = dict.fromkeys(ROLES, BUNDLED) | {"masks": "sam-vit-base"}
+    row = Row(name="new", **entries, note="is made up", loaders={"masks": "fake_model:load_fake"})
+    monkeypatch.setitem(CATALOGUE, "new", row)
+    return row
+
+
+def refusal(call, *args, **options):
+    with pytest.raises(InputError) as caught:
+        call(*args, **options)
+    return str(caught.value)
+
+
+# What the table says
+
+
+def test_every_entry_is_bundled_or_can_be_fetched_and_serves_in_its_role():
+    entries = read_manifest()
+    for row in CATALOGUE.values():
+        for role, description in ROLES.items():
+            name = row.entry(role)
+            assert (bundled_weights() / BUNDLED / description.folder / "model.safetensors").is_file()
+            assert name == BUNDLED or entries[name].role == role
+        assert isinstance(getattr(ImageBindConfig, row.architecture)(), ImageBindConfig)
+    assert [name for name, row in CATALOGUE.items() if row.bundled] == ["mini"]
+
+
+def test_a_role_is_an_entry_of_every_row():
+    assert set(ROLES) == set(Row.__dataclass_fields__) - {"name", "architecture", "note", "loaders"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_role_has_a_bundled_model_and_a_door(role):
+    loader = loader_of(role)
+    assert getattr(moca.foundation, loader.__name__) is loader and loader.__name__ in dir(moca.foundation)
+    loaded = load_role(role, BUNDLED, device="cpu")
+    parameters = list(getattr(loaded, "model", loaded).parameters())
+    assert parameters and not any(parameter.requires_grad for parameter in parameters)
+    assert {parameter.device for parameter in parameters} == {torch.device("cpu")}
+
+
+def test_what_is_no_door_is_told_as_python_does():
+    with pytest.raises(AttributeError, match=r"module 'moca.foundation' has no attribute 'load_nothing'"):
+        _ = moca.foundation.load_nothing
+
+
+def test_nothing_is_imported_before_it_is_asked_for():
+    code = (
+        "import sys, moca.foundation.catalogue\n"
+        "print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))\n"
+        "from moca.foundation import load_imagebind\n"
+        "print('torch' in sys.modules, 'transformers' in sys.modules, load_imagebind.__module__)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines() == ["[]", "True False moca.foundation.imagebind.weights"]
+
+
+def test_names_that_are_not_in_the_table_are_refused():
+    assert refusal(row_of, "large") == "model must be one of mini, huge, got 'large'; choose one of them."
+
+
+# What a new row changes
+
+
+def test_a_new_row_is_in_refusals(new_row):
+    assert refusal(row_of, "large") == "model must be one of mini, huge, new, got 'large'; choose one of them."
+    assert refusal(SamBind.load, "large") == (
+        "model must be mini or huge or new for sam-bind, which is not trained, got large; choose one of them."
+    )
+    assert refusal(SamBind.load, "new") == (
+        "sam-bind with model new needs sam-vit-base, of which sam-vit-base must still be fetched; run moca weights "
+        "fetch sam-vit-base, or use --model mini."
+    )
+
+
+def test_a_new_row_is_in_the_doctors_listing(new_row):
+    lines = doctor.pipeline_lines()
+    start = lines.index("new: mini/imagebind, mini/dino, sam-vit-base, mini/objects, mini/grounding, mini/tagger")
+    assert lines[start + 1] == "  not here: sam-vit-base"
+    assert lines[start + 3] == "  its results: Apache-2.0; is made up"
+
+
+def test_a_new_row_is_loaded_by_its_own_file_and_the_bundled_model_by_the_roles(new_row):
+    loaded = load_role("masks", "sam-vit-base", device="cpu")
+    assert (type(loaded).__name__, loaded.name, loaded.device) == ("FakeMasks", "sam-vit-base", "cpu")
+    assert loader_of("masks") is loader_of("masks", "sam-vit-huge") is moca.foundation.load_sam
+    assert moca.foundation.load_sam is not loader_of("masks", "sam-vit-base")
+
+
+def test_a_method_is_made_of_a_new_row(new_row, monkeypatch):
+    monkeypatch.setattr(manifest.Entry, "missing", lambda self: [])
+    method = SamBind.load("new")
+    assert type(method.masks).__name__ == "FakeMasks" and method.card.model == "new"
+    assert method.licence == "mini: Apache-2.0; sam-vit-base: Apache-2.0"
+    assert method.notice.startswith("mini only knows Soundstage's drawn classes")
+
+
+def test_a_role_of_the_manifest_must_be_one_of_the_table(tmp_path):
+    path = tmp_path / "manifest.toml"
+    path.write_text('[a]\nrole = "mask"\nkind = "hub"\nhub = "a/b"\nlicence = "MIT"\ncitation = "x"\n')
+    assert refusal(read_manifest, path) == (
+        "role of a must be one of encoder, images, masks, objects, words, tags, got 'mask'; correct the manifest."
+    )
