@@ -41,19 +41,19 @@ from moca.training.run import make_towers
 
 def jobs(seeds: list[int], only: list[str] | None) -> list[tuple[str, str, int]]:
     """(encoder, row, seed): all seeds of the main rows, then the first seed of everything; frozen ones have none."""
-    found = [
+    listed = [
         (encoder, name, seed)
         for seed in seeds
         for name, row in ROWS.items()
         for encoder in row.encoders
         if (row.config or seed == seeds[0]) and not (only and name not in only)
     ]
-    return sorted(found, key=lambda job: ROWS[job[1]].scored != "all")  # stable: nothing else changes its place
+    return sorted(listed, key=lambda job: ROWS[job[1]].scored != "all")  # stable: nothing else changes its place
 
 
 def run(encoder: ImageBind, row: Row, world: World, work: Path, *, mirror: bool) -> dict:
     """Train one row with one seed and score it."""
-    began, made, config = time.monotonic(), {}, row.config
+    began, facts, config = time.monotonic(), {}, row.config
     if row.reading:
         encoder.config = replace(encoder.config, reading=row.reading)
     if config is None:
@@ -67,14 +67,14 @@ def run(encoder: ImageBind, row: Row, world: World, work: Path, *, mirror: bool)
             prepared = replace(prepared, labels=with_true_masks(prepared.labels, world.train_masks))
         if prepared.mined is not None:
             heard = [world.train_heard[row] for row in prepared.rows]
-            made["purity"] = purity(prepared.mined.table.indices, heard)
+            facts["purity"] = purity(prepared.mined.table.indices, heard)
         objective = Objective(encoder, towers, world.train, config, prepared)
         folder = work / "runs" / str(time.time_ns())
         history = train(objective, config, folder, accelerator=make_accelerator("cpu"))
-        made["last"] = {name: history.recent(name) for name in history.columns if name != "step"}
-        made["config"] = config.to_dict()
-        made["trainable"] = count_trainable(towers)
-    made["train_s"] = round(time.monotonic() - began, 1)
+        facts["last"] = {name: history.recent(name) for name in history.columns if name != "step"}
+        facts["config"] = config.to_dict()
+        facts["trainable"] = count_trainable(towers)
+    facts["train_s"] = round(time.monotonic() - began, 1)
     rows = sounding_rows(world.train)
     mean = FrozenReader(encoder).sounds(world.train, rows[:1_000]).mean(0)
     looker = Looker(
@@ -84,15 +84,15 @@ def run(encoder: ImageBind, row: Row, world: World, work: Path, *, mirror: bool)
         mirror=mirror,
     )
     settled = settle(looker, world.validation, gated=row.scored != "brief")
-    return {**made, "validation": settled.scores, "test": score(looker, settled, world, scored=row.scored)}
+    return {**facts, "validation": settled.scores, "test": score(looker, settled, world, scored=row.scored)}
 
 
 def with_true_masks(labels: Labels, masks: np.ndarray) -> Labels:
     """The labels of the frames' own sounds replaced by the share of each patch that really sounds."""
     targets, side = labels.targets.copy(), labels.targets.shape[-1]
-    for place, row in enumerate(labels.rows):
+    for index, row in enumerate(labels.rows):
         share = cv2.resize((masks[row] > 0).astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-        targets[place, 0] = np.round(255 * share).astype(np.uint8)
+        targets[index, 0] = np.round(255 * share).astype(np.uint8)
     weights = labels.weights.copy()
     weights[:, 0] = 1
     return replace(labels, targets=targets, weights=weights)
@@ -124,11 +124,11 @@ def main() -> None:
         if target.is_file():
             continue
         row = for_encoder(ROWS[name], encoder, seed)
-        found = run(load_imagebind(folders[encoder]), row, world, options.work / encoder, mirror=options.mirror)
-        text = json.dumps({"encoder": encoder, "row": name, "seed": seed, **found}, indent=1) + "\n"
+        result = run(load_imagebind(folders[encoder]), row, world, options.work / encoder, mirror=options.mirror)
+        text = json.dumps({"encoder": encoder, "row": name, "seed": seed, **result}, indent=1) + "\n"
         write_text_whole(target, text)
-        own = {kind: round(found["test"][kind]["own"]["iou"], 3) for kind in ("s4", "ms3")}
-        print(f"{encoder}: {name}, seed {seed}: {own}, {found['train_s']:.0f} s", flush=True)
+        own = {kind: round(result["test"][kind]["own"]["iou"], 3) for kind in ("s4", "ms3")}
+        print(f"{encoder}: {name}, seed {seed}: {own}, {result['train_s']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -92,11 +92,11 @@ def _check(sources: Sequence[Source], reading: ReadingConfig, workers: int) -> N
         raise InputError(f"workers must be a whole number from 1 to {MAX_WORKERS}, got {workers!r}.")
     if not sources:
         raise InputError("a corpus needs at least one source, got 0; take them from find_clips.")
-    seen: set[str] = set()
+    names: set[str] = set()
     for source in sources:
-        if source.name in seen:
+        if source.name in names:
             raise InputError(f"every source must have a name of its own, got {source.name!r} twice; rename one.")
-        seen.add(source.name)
+        names.add(source.name)
         source.check(reading)
 
 

@@ -276,11 +276,11 @@ def test_even_an_objective_that_draws_from_torch_goes_on_with_the_same_numbers(t
 
 
 def test_outside_the_main_thread_it_trains_without_signals(tmp_path):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(values(run(tmp_path / "thread")[0])))
+    results = []
+    thread = threading.Thread(target=lambda: results.append(values(run(tmp_path / "thread")[0])))
     thread.start()
     thread.join()
-    assert np.array_equal(found[0], values(run(tmp_path / "main")[0]))
+    assert np.array_equal(results[0], values(run(tmp_path / "main")[0]))
 
 
 def test_losses_on_a_cpu_are_computed_in_bfloat16():
@@ -324,10 +324,10 @@ def test_two_processes_make_the_steps_of_one(tmp_path):
     children = start_two(tmp_path, batch=4)
     errors = [child.communicate(timeout=120)[1] for child in children]
     assert [child.returncode for child in children] == [0, 0], errors
-    found = [np.load(tmp_path / f"rank-{rank}.npy") for rank in range(2)]
-    assert np.array_equal(found[0], found[1])
+    trained = [np.load(tmp_path / f"rank-{rank}.npy") for rank in range(2)]
+    assert np.array_equal(trained[0], trained[1])
     alone, history, _ = run(tmp_path / "alone")
-    np.testing.assert_allclose(found[0], values(alone), atol=1e-6)
+    np.testing.assert_allclose(trained[0], values(alone), atol=1e-6)
     losses = [float(row["loss"]) for row in logged(tmp_path)]
     np.testing.assert_allclose(losses, history.columns["loss"], rtol=1e-5)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000010.pt", "step-000012.pt"]

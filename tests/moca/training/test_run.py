@@ -287,9 +287,9 @@ def test_a_card_names_the_encoder_wherever_it_came_from(videos, model, tmp_path,
     assert load_encoder(tmp_path / "run").reference == "mini"
     (tmp_path / "run" / "pipeline.json").write_text(json.dumps({**card, "encoder": "huge"}))
     monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "weights"))
-    for asked in ("huge", tmp_path / "run"):
+    for name in ("huge", tmp_path / "run"):
         with pytest.raises(InputError, match=r"^model huge needs imagebind_huge\.pth \(4\.8 GB, licence CC BY-NC-SA"):
-            load_encoder(asked)
+            load_encoder(name)
     with pytest.raises(InputError, match="got absent; give one of them, or make one with moca train"):
         load_encoder("absent")
 

@@ -191,10 +191,10 @@ def test_logits_and_targets_agree_with_the_whole_towers_one_pair_at_a_time(make,
         logits, targets, weights = logits_of(monkeypatch, objective)
     rows, waves = frames[0][0][0], heard[0][0][0].reshape(6, 2, -1)
     for anchor, row in enumerate(rows):
-        place = labels.rows.tolist().index(row)
+        index = labels.rows.tolist().index(row)
         for pair in range(2):
-            heard_rows = [s for s in labels.sounds[place] if np.array_equal(corpus.sound(s), waves[anchor, pair])]
-            column = labels.sounds[place].tolist().index(heard_rows[0])
+            heard_rows = [s for s in labels.sounds[index] if np.array_equal(corpus.sound(s), waves[anchor, pair])]
+            column = labels.sounds[index].tolist().index(heard_rows[0])
             assert column == 0 if pair == 0 else column > 0 or heard_rows[0] == row
             pixels, mels = adapted.reader.pixels(corpus.frames[[row]]), adapted.reader.mels(waves[[anchor], pair])
             patches = encoder.project_image(towers(pixels, mels))[0]
@@ -205,9 +205,9 @@ def test_logits_and_targets_agree_with_the_whole_towers_one_pair_at_a_time(make,
                 expected = COSINE_SCALE * (patches @ sound - labels.centre)
             torch.testing.assert_close(logits[anchor, pair], expected, atol=2e-4, rtol=1e-4)
             if pair == 0:
-                expected = torch.from_numpy(labels.targets[place, 0].ravel() / 255).float()
+                expected = torch.from_numpy(labels.targets[index, 0].ravel() / 255).float()
                 torch.testing.assert_close(targets[anchor, 0], expected)
-            assert weights[anchor, pair] == labels.weights[place, column]
+            assert weights[anchor, pair] == labels.weights[index, column]
 
 
 @pytest.mark.parametrize(("keep", "count"), [(1.0, 16), (0.5, 8), (0.01, 1)])
@@ -248,11 +248,11 @@ def test_distillation_loss_agrees_with_a_loop(dice):
     weights = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
     entropy, overlaps = [], []
     for pair in np.flatnonzero(weights):
-        found = 1 / (1 + np.exp(-logits[pair]))
-        terms = [t * np.log(p) + (1 - t) * np.log(1 - p) for p, t in zip(found, targets[pair], strict=True)]
+        predicted = 1 / (1 + np.exp(-logits[pair]))
+        terms = [t * np.log(p) + (1 - t) * np.log(1 - p) for p, t in zip(predicted, targets[pair], strict=True)]
         entropy.append(-np.mean(terms))
         if targets[pair].sum() > 0.5:
-            overlaps.append((2 * (found * targets[pair]).sum() + 1) / (found.sum() + targets[pair].sum() + 1))
+            overlaps.append((2 * (predicted * targets[pair]).sum() + 1) / (predicted.sum() + targets[pair].sum() + 1))
     expected = np.mean(entropy) + dice * (1 - np.mean(overlaps))
     given = [torch.from_numpy(array) for array in (logits, targets, weights)]
     assert distillation_loss(*given, dice=dice).item() == pytest.approx(expected)
@@ -276,8 +276,8 @@ def test_distillation_loss_does_not_depend_on_pairs_of_weight_0():
     loss = distillation_loss(logits, targets, weights, dice=0.5)
     loss.backward()
     assert not logits.grad[1].any() and logits.grad[0].all() and logits.grad[2].all()
-    kept = distillation_loss(logits[[2, 0]], targets[[2, 0]], weights[[2, 0]], dice=0.5)
-    torch.testing.assert_close(kept, loss)
+    without = distillation_loss(logits[[2, 0]], targets[[2, 0]], weights[[2, 0]], dice=0.5)
+    torch.testing.assert_close(without, loss)
 
 
 # --- matching -------------------------------------------------------------------------------------------------------
@@ -296,9 +296,9 @@ def test_matching_agrees_with_the_whole_towers_one_triplet_at_a_time(make, corpu
         mels = reader.mels(corpus.sound(rows[[0, 0, 0]]))  # all three under the anchor's sound
         tokens = objective.towers(reader.pixels(corpus.frames[rows]), mels)[:, 1:]
         maps = tokens.transpose(1, 2).unflatten(2, (4, 4)).split(1)
-        found = triplet_loss(*maps, MATCHING.pixel_matching)
-        losses.append(found[0].item())
-        active.append(found[1].item())
+        triplet = triplet_loss(*maps, MATCHING.pixel_matching)
+        losses.append(triplet[0].item())
+        active.append(triplet[1].item())
     assert loss.item() == pytest.approx(np.mean(losses), rel=1e-3)
     assert logged["active"] == pytest.approx(np.mean(active)) and len(set(losses)) > 1
 
@@ -326,8 +326,8 @@ def test_image_features_are_asked_for_once_and_only_of_sounding_rows(make, corpu
     images = ImageFeatures(features=features, fingerprint="every 97th number")
     config = replace(MATCHING, mining=replace(MINING, source=source))
     first = make(config, images=images).loss(0)[0].item()
-    kept = [row for row in range(28) if row not in drawn.silent]
-    np.testing.assert_array_equal(np.concatenate(seen), corpus.frames[kept])
+    sounding = [row for row in range(28) if row not in drawn.silent]
+    np.testing.assert_array_equal(np.concatenate(seen), corpus.frames[sounding])
     count = len(seen)
     assert make(config, images=images).loss(0)[0].item() == first and len(seen) == count
     make(MATCHING, images=images)
@@ -347,11 +347,11 @@ def test_equal_parts_of_a_batch_average_to_the_whole(make, config, parts):
     objective = make(config)
     parameters = list(objective.towers.parameters())
     whole = objective.loss(2)[0]
-    found = [objective.loss(2, part=part, parts=parts)[0] for part in range(parts)]
-    torch.testing.assert_close(torch.stack(found).mean(), whole, rtol=1e-4, atol=1e-5)
-    assert len({loss.item() for loss in found}) > 1
+    losses = [objective.loss(2, part=part, parts=parts)[0] for part in range(parts)]
+    torch.testing.assert_close(torch.stack(losses).mean(), whole, rtol=1e-4, atol=1e-5)
+    assert len({loss.item() for loss in losses}) > 1
     gradient = torch.autograd.grad(whole, parameters)
-    averaged = torch.autograd.grad(torch.stack(found).mean(), parameters)
+    averaged = torch.autograd.grad(torch.stack(losses).mean(), parameters)
     for one, other in zip(gradient, averaged, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
 
