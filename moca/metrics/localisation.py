@@ -151,9 +151,9 @@ class LocalisationScores(ByPlace[LocalisedClip]):
             "mean_ciou": float(columns["ciou"].mean()),
             **strict,
             "auc_avgn": success_area(marked) if any_marked else math.nan,
-            "ap_at_30": detection_ap(*detections, at=0.3),
-            "ap_at_50": detection_ap(*detections, at=0.5),
-            "f1_at_30": detection_f1(*detections, at=0.3),
+            "ap_at_30": detection_ap(*detections, least_ciou=0.3),
+            "ap_at_50": detection_ap(*detections, least_ciou=0.5),
+            "f1_at_30": detection_f1(*detections, least_ciou=0.3),
             "piap_reversed": float(columns["piap_reversed"].mean()),
             "ap_pixel": float(columns["ap_pixel"][sounding].mean()) if any_marked else math.nan,
             "videos": len(clips),
@@ -167,8 +167,8 @@ def success_area(cious: np.ndarray) -> float:
     return float(((reached[1:] + reached[:-1]) / 2 * np.diff(LEVELS)).sum())
 
 
-def detection_ap(cious: np.ndarray, confidence: np.ndarray, sounding: np.ndarray, *, at: float) -> float:
-    """AVGN's AP@: is a source found (confidence) and in its place (cIoU >= at), all (N,).
+def detection_ap(cious: np.ndarray, confidence: np.ndarray, sounding: np.ndarray, *, least_ciou: float) -> float:
+    """AVGN's AP@: is a source found (confidence) and in its place (cIoU >= least_ciou), all (N,).
 
     The confidences, every (N // 200)-th from the second highest down, are the thresholds; precision is the highest
     from there on. As implemented: nothing is counted left of the first threshold, so perfect clips reach 1 - 2 / N.
@@ -176,21 +176,23 @@ def detection_ap(cious: np.ndarray, confidence: np.ndarray, sounding: np.ndarray
     thresholds = np.sort(confidence)[:-1][:: -max(1, len(cious) // 200)]
     if not len(thresholds):
         return 0.0
-    precision, recall = _detections(cious, confidence, sounding, thresholds, at)
+    precision, recall = _detections(cious, confidence, sounding, thresholds, least_ciou)
     precision = np.maximum.accumulate(precision[::-1])[::-1]
     return float((precision[:-1] * np.diff(recall)).sum())
 
 
-def detection_f1(cious: np.ndarray, confidence: np.ndarray, sounding: np.ndarray, *, at: float) -> float:
+def detection_f1(cious: np.ndarray, confidence: np.ndarray, sounding: np.ndarray, *, least_ciou: float) -> float:
     """AVGN's F1@ where a source is taken as found from a confidence of 0.5; best 1, worst 0."""
-    precision, recall = (value[0] for value in _detections(cious, confidence, sounding, np.array([CONFIDENT]), at))
+    precision, recall = (
+        value[0] for value in _detections(cious, confidence, sounding, np.array([CONFIDENT]), least_ciou)
+    )
     return float(2 * precision * recall / (precision + recall)) if precision + recall > 0 else 0.0
 
 
-def _detections(cious, confidence, sounding, thresholds, at):
+def _detections(cious, confidence, sounding, thresholds, least_ciou):
     """Precision and recall per threshold; 1 where nothing is claimed, or nothing was there to find."""
     order = np.argsort(confidence)
-    right = (np.asarray(sounding) & (cious >= at))[order]
+    right = (np.asarray(sounding) & (cious >= least_ciou))[order]
     # Claimed at a threshold: the clips from the first one whose confidence reaches it. Recall sees, beside the right
     # ones, sounding clips that are not claimed; those claimed in the wrong place only cost precision.
     first = np.searchsorted(np.asarray(confidence)[order], thresholds, side="left")

@@ -97,7 +97,7 @@ class Localisation:
 
         def draw_by_draw(measure, ciou: float) -> np.ndarray:
             parts = (marked, values["confidence"], values["sounding"])
-            return np.array([measure(*(part[draw] for part in parts), at=ciou) for draw in draws])
+            return np.array([measure(*(part[draw] for part in parts), least_ciou=ciou) for draw in draws])
 
         clips = draws.shape[1]
         return {

@@ -229,19 +229,23 @@ def test_detections_equal_the_loop_over_clips(count, ties):
     curve = [detections_by_loop(cious, confidence, sounding, threshold, 0.3) for threshold in thresholds]
     best = [max(precision for precision, _ in curve[place:]) for place in range(len(curve))]
     area = sum(best[i] * (curve[i + 1][1] - curve[i][1]) for i in range(len(curve) - 1))
-    assert detection_ap(cious, confidence, sounding, at=0.3) == pytest.approx(area, abs=1e-12)
+    assert detection_ap(cious, confidence, sounding, least_ciou=0.3) == pytest.approx(area, abs=1e-12)
     precision, recall = detections_by_loop(cious, confidence, sounding, 0.5, 0.3)
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0
-    assert detection_f1(cious, confidence, sounding, at=0.3) == pytest.approx(f1, abs=1e-12)
+    assert detection_f1(cious, confidence, sounding, least_ciou=0.3) == pytest.approx(f1, abs=1e-12)
 
 
 def test_ends_of_the_detections():
     sure, place = np.linspace(0.6, 0.9, 10), np.ones(10, bool)
-    assert detection_ap(np.ones(10), sure, place, at=0.5) == pytest.approx(1 - 2 / 10)
-    assert detection_f1(np.ones(10), sure, place, at=0.5) == 1
-    assert detection_ap(np.zeros(10), sure, place, at=0.5) == detection_f1(np.zeros(10), sure, place, at=0.5) == 0
-    assert detection_f1(np.ones(10), sure - 0.5, place, at=0.5) == 0  # nothing claimed: precision 1, recall 0
-    assert detection_ap(np.ones(1), sure[:1], place[:1], at=0.5) == 0  # a single clip has no threshold
+    assert detection_ap(np.ones(10), sure, place, least_ciou=0.5) == pytest.approx(1 - 2 / 10)
+    assert detection_f1(np.ones(10), sure, place, least_ciou=0.5) == 1
+    assert (
+        detection_ap(np.zeros(10), sure, place, least_ciou=0.5)
+        == detection_f1(np.zeros(10), sure, place, least_ciou=0.5)
+        == 0
+    )
+    assert detection_f1(np.ones(10), sure - 0.5, place, least_ciou=0.5) == 0  # nothing claimed: precision 1, recall 0
+    assert detection_ap(np.ones(1), sure[:1], place[:1], least_ciou=0.5) == 0  # a single clip has no threshold
 
 
 def test_shards_merge_into_the_serial_result():
