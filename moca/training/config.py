@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from moca.adapters import AdaAVConfig, Placement
+from moca.adapters import Placement, Reading
 from moca.core.settings import Settings, setting
 from moca.errors import InputError
-from moca.foundation.imagebind.config import Reading
 from moca.mining import MiningConfig
+
+if TYPE_CHECKING:
+    from moca.adapters import AdaAVConfig
 
 CONFIG_FORMAT = 1
 Normalise = Literal["raw", "l2"]
@@ -178,6 +180,8 @@ class TrainConfig(LoopConfig):
 
     def adapter_sizes(self, image_width: int) -> AdaAVConfig:
         """Size of every adapter for an image tower of the given width."""
+        from moca.adapters import AdaAVConfig  # imported late: it brings torch, which no help text needs
+
         bottleneck = self.bottleneck or (64 if image_width >= 512 else 32)
         return AdaAVConfig(bottleneck=bottleneck, latents=self.latents or max(1, bottleneck // 2))
 
