@@ -18,9 +18,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from rich.progress import Progress, TextColumn, track
+from rich.progress import track
 
 from moca.adapters import AdaptedTowers, count_trainable, fingerprint, load_adapters, save_adapters
+from moca.cli.console import progress_bar
+from moca.core.progress import named
 from moca.core.settings import allowed_words
 from moca.corpus.corpus import Corpus, corpus_from_arrays
 from moca.foundation.imagebind.model import ImageBind
@@ -35,8 +37,10 @@ from moca.segmentation.config import SegmentConfig
 from moca.segmenter import Segmenter
 from moca.training.calibrate import calibrate, steps_of
 from moca.training.config import TrainConfig, preset
-from moca.training.loop import make_accelerator, train
+from moca.training.loop import train
 from moca.training.losses.objective import Objective
+from moca.training.losses.preparing import prepare
+from moca.training.processes import make_accelerator
 from moca.training.run import make_towers
 from recipes.cards import write_adapter_card
 from recipes.measure import measure
@@ -65,25 +69,16 @@ def train_seed(encoder: ImageBind, corpus: Corpus, config: TrainConfig, work: Pa
         return towers, stored["made"]
     towers = make_towers(encoder, config)
     began = time.monotonic()
-    with Progress(*Progress.get_default_columns(), TextColumn("{task.fields[note]}")) as progress:
-        task = progress.add_task("preparing", note="")
-
-        def prepared(what: str, done: int, total: int) -> None:
-            progress.update(task, description=what, completed=done, total=total)
-
-        objective = Objective(encoder, towers, corpus, config, work / "prepared", report=prepared)
-        task = progress.add_task(f"adapters, seed {config.seed}", total=config.steps, note="")
+    with progress_bar() as progress:
+        prepared = prepare(encoder, corpus, config, work / "prepared", progress=progress)
         history = train(
-            objective,
-            towers,
+            Objective(encoder, towers, corpus, config, prepared),
             config,
             folder,
             resume=True,
             accelerator=make_accelerator("cpu"),
             fingerprints={"corpus": corpus.fingerprint, "encoder": encoder_print},
-            progress=lambda past, _: progress.update(
-                task, completed=len(past), note=f"loss {past.recent('distillation'):.3f}"
-            ),
+            progress=named(f"adapters, seed {config.seed}", progress),
         )
     losses = {name: history.recent(name) for name in history.columns if name != "step"}
     figures = {"minutes": round((time.monotonic() - began) / 60, 1), "last": losses}

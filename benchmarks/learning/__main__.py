@@ -21,7 +21,7 @@ import torch
 from benchmarks.learning.rows import ROWS, Row, for_encoder
 from benchmarks.learning.scoring import Looker, score, settle
 from benchmarks.learning.world import Sizes, World, draw_world
-from moca.adapters import count_trainable
+from moca.adapters import count_trainable, fingerprint
 from moca.core.files import write_text_whole
 from moca.foundation.dino import load_dino
 from moca.foundation.imagebind.model import ImageBind
@@ -30,52 +30,51 @@ from moca.foundation.manifest import bundled_weights
 from moca.mining import purity
 from moca.pipeline.encoder import frozen_towers
 from moca.training.frozen import FrozenReader, sounding_rows
-from moca.training.loop import make_accelerator, train
+from moca.training.loop import train
 from moca.training.losses.objective import Objective
+from moca.training.losses.preparing import prepare
 from moca.training.losses.pseudo_labels import Labels
+from moca.training.losses.triplets import ImageFeatures
+from moca.training.processes import make_accelerator
 from moca.training.run import make_towers
 
 
 def jobs(seeds: list[int], only: list[str] | None) -> list[tuple[str, str, int]]:
     """(encoder, row, seed): all seeds of the main rows, then the first seed of everything; frozen ones have none."""
-    found = [
+    listed = [
         (encoder, name, seed)
         for seed in seeds
         for name, row in ROWS.items()
         for encoder in row.encoders
         if (row.config or seed == seeds[0]) and not (only and name not in only)
     ]
-    return sorted(found, key=lambda job: ROWS[job[1]].scored != "all")  # stable: nothing else changes its place
+    return sorted(listed, key=lambda job: ROWS[job[1]].scored != "all")  # stable: nothing else changes its place
 
 
 def run(encoder: ImageBind, row: Row, world: World, work: Path, *, mirror: bool) -> dict:
     """Train one row with one seed and score it."""
-    began, made, config = time.monotonic(), {}, row.config
+    began, facts, config = time.monotonic(), {}, row.config
     if row.reading:
         encoder.config = replace(encoder.config, reading=row.reading)
     if config is None:
         towers = frozen_towers(encoder)
     else:
         towers = make_towers(encoder, config)
-        objective = Objective(
-            encoder,
-            towers,
-            world.train,
-            config,
-            work / "prepared",
-            image_features=lambda frames: load_dino("mini").features(frames),
-        )
+        dino = load_dino("mini")
+        images = ImageFeatures(features=dino.features, fingerprint=fingerprint(dino.model.state_dict()))
+        prepared = prepare(encoder, world.train, config, work / "prepared", images=images)
         if row.ceiling:
-            objective.labels = with_true_masks(objective.labels, world.train_masks)
-        if objective.table is not None:
-            heard = [world.train_heard[row] for row in objective.rows]
-            made["purity"] = purity(objective.table.indices, heard)
+            prepared = replace(prepared, labels=with_true_masks(prepared.labels, world.train_masks))
+        if prepared.mined is not None:
+            heard = [world.train_heard[row] for row in prepared.rows]
+            facts["purity"] = purity(prepared.mined.table.indices, heard)
+        objective = Objective(encoder, towers, world.train, config, prepared)
         folder = work / "runs" / str(time.time_ns())
-        history = train(objective, towers, config, folder, accelerator=make_accelerator("cpu"))
-        made["last"] = {name: history.recent(name) for name in history.columns if name != "step"}
-        made["config"] = config.to_dict()
-        made["trainable"] = count_trainable(towers)
-    made["train_s"] = round(time.monotonic() - began, 1)
+        history = train(objective, config, folder, accelerator=make_accelerator("cpu"))
+        facts["last"] = {name: history.recent(name) for name in history.columns if name != "step"}
+        facts["config"] = config.to_dict()
+        facts["trainable"] = count_trainable(towers)
+    facts["train_s"] = round(time.monotonic() - began, 1)
     rows = sounding_rows(world.train)
     mean = FrozenReader(encoder).sounds(world.train, rows[:1_000]).mean(0)
     looker = Looker(
@@ -85,15 +84,15 @@ def run(encoder: ImageBind, row: Row, world: World, work: Path, *, mirror: bool)
         mirror=mirror,
     )
     settled = settle(looker, world.validation, gated=row.scored != "brief")
-    return {**made, "validation": settled.scores, "test": score(looker, settled, world, scored=row.scored)}
+    return {**facts, "validation": settled.scores, "test": score(looker, settled, world, scored=row.scored)}
 
 
 def with_true_masks(labels: Labels, masks: np.ndarray) -> Labels:
     """The labels of the frames' own sounds replaced by the share of each patch that really sounds."""
     targets, side = labels.targets.copy(), labels.targets.shape[-1]
-    for place, row in enumerate(labels.rows):
+    for index, row in enumerate(labels.rows):
         share = cv2.resize((masks[row] > 0).astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-        targets[place, 0] = np.round(255 * share).astype(np.uint8)
+        targets[index, 0] = np.round(255 * share).astype(np.uint8)
     weights = labels.weights.copy()
     weights[:, 0] = 1
     return replace(labels, targets=targets, weights=weights)
@@ -125,11 +124,11 @@ def main() -> None:
         if target.is_file():
             continue
         row = for_encoder(ROWS[name], encoder, seed)
-        found = run(load_imagebind(folders[encoder]), row, world, options.work / encoder, mirror=options.mirror)
-        text = json.dumps({"encoder": encoder, "row": name, "seed": seed, **found}, indent=1) + "\n"
+        result = run(load_imagebind(folders[encoder]), row, world, options.work / encoder, mirror=options.mirror)
+        text = json.dumps({"encoder": encoder, "row": name, "seed": seed, **result}, indent=1) + "\n"
         write_text_whole(target, text)
-        own = {kind: round(found["test"][kind]["own"]["iou"], 3) for kind in ("s4", "ms3")}
-        print(f"{encoder}: {name}, seed {seed}: {own}, {found['train_s']:.0f} s", flush=True)
+        own = {kind: round(result["test"][kind]["own"]["iou"], 3) for kind in ("s4", "ms3")}
+        print(f"{encoder}: {name}, seed {seed}: {own}, {result['train_s']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

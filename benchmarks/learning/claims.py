@@ -49,8 +49,8 @@ def _claims(results: Results) -> Iterator[tuple[str, str, float | None, float | 
         both = ("moca", "own, snapped"), ("frozen", "own, snapped")
         yield "the same, both snapped", short, None, _gap(results, "dense", kind, *both)
     for kind, short in KINDS.items():
-        found = [(value(results, "class", row, kind, "own"), row) for row in READINGS]
-        known = [pair for pair in found if pair[0] is not None]
+        scored = [(value(results, "class", row, kind, "own"), row) for row in READINGS]
+        known = [pair for pair in scored if pair[0] is not None]
         if not known:
             continue
         best = max(known)[1]
@@ -86,8 +86,8 @@ def _claims(results: Results) -> Iterator[tuple[str, str, float | None, float | 
 
 def value(results: Results, encoder: str, row: str, kind: str, key: str) -> float | None:
     """Mean mIoU over seeds; None where it was not measured."""
-    found = [run["test"][kind][key]["iou"] for run in results.get((encoder, row), []) if key in run["test"][kind]]
-    return mean(found) if found else None
+    scores = [run["test"][kind][key]["iou"] for run in results.get((encoder, row), []) if key in run["test"][kind]]
+    return mean(scores) if scores else None
 
 
 def false_area(results: Results) -> float | None:

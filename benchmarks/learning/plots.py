@@ -32,11 +32,11 @@ def draw_controls(results: dict, encoder: str, target: Path) -> None:
     for axis, (kind, title) in zip(
         axes, {"s4": "one source (S4-like)", "ms3": "several (MS3-like)"}.items(), strict=True
     ):
-        for place, (control, words) in enumerate(CONTROLS.items()):
+        for index, (control, words) in enumerate(CONTROLS.items()):
             values = [[run["test"][kind][control]["iou"] for run in results[encoder, name]] for name in names]
-            spread = [stdev(found) if len(found) > 1 else 0 for found in values]
-            where = np.arange(len(names)) + 0.2 * (place - 1.5)
-            axis.bar(where, [mean(found) for found in values], 0.19, yerr=spread, capsize=2, label=words)
+            spread = [stdev(scores) if len(scores) > 1 else 0 for scores in values]
+            where = np.arange(len(names)) + 0.2 * (index - 1.5)
+            axis.bar(where, [mean(scores) for scores in values], 0.19, yerr=spread, capsize=2, label=words)
         axis.set_xticks(np.arange(len(names)), [name.replace(", ", ",\n") for name in names])
         axis.set_title(title)
         axis.grid(axis="y", alpha=0.3)

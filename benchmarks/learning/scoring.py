@@ -66,7 +66,7 @@ class Looker:
     @torch.no_grad()
     def look(self, pairs: Pairs, controls: tuple[str, ...]) -> dict[str, Maps]:
         """Maps of all clips under the given controls."""
-        found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {control: [] for control in controls}
+        maps_of: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {control: [] for control in controls}
         other = np.roll(np.arange(len(pairs.frames)), 1)
         for first in range(0, len(pairs.frames), BATCH):
             rows = np.arange(first, min(first + BATCH, len(pairs.frames)))
@@ -74,13 +74,13 @@ class Looker:
             waves = {"own": pairs.sound(rows), "other": pairs.sound(other[rows])}
             waves["none"] = np.zeros_like(waves["own"])
             for control, maps in self._controls(pixels, waves, controls).items():
-                found[control].append(maps)
-        return {name: Maps(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in found.items()}
+                maps_of[control].append(maps)
+        return {name: Maps(*map(np.concatenate, zip(*parts, strict=True))) for name, parts in maps_of.items()}
 
     @torch.no_grad()
     def supports(self, pairs: Pairs, own: Maps) -> list[np.ndarray]:
         """What the gates read, each (N,): support of the agreement, and with a read-out the frozen presence too."""
-        found = [np.array([support(frame) for frame in own.agreement])]
+        supports = [np.array([support(frame) for frame in own.agreement])]
         if self.towers.readout is not None:
             presence = []
             for first in range(0, len(pairs.frames), BATCH):
@@ -90,8 +90,8 @@ class Looker:
                     prefix = self.towers.prefix(self.reader.pixels(np.asarray(pairs.frames[rows])))
                     frozen = self.towers.suffix(prefix, context, adapted=False)
                     presence.append(self.encoder.presence(frozen, context.tokens).float())
-            found.append(torch.cat(presence).numpy())
-        return found
+            supports.append(torch.cat(presence).numpy())
+        return supports
 
     def _controls(
         self, pixels: Tensor, waves: dict[str, np.ndarray], controls: tuple[str, ...]
@@ -176,22 +176,22 @@ def score(looker: Looker, settled: Settled, world: World, *, scored: str) -> dic
         pairs = world.test[kind]
         truth = np.asarray(pairs.masks) > 0
         seen = looker.look(pairs, controls)
-        found = {}
+        scores = {}
         for control, maps in seen.items():
             masks = masks_of(maps, pairs, rule)
             ious = frame_iou(masks, truth)
-            found[control] = {
+            scores[control] = {
                 "iou": float(ious.mean()),
                 "error": float(ious.std() / len(ious) ** 0.5),
                 "area": float(masks.mean()),
                 "pointing": _pointing(maps, truth),
             }
-        found["true area"] = float(truth.mean())
-        result[kind] = found
+        scores["true area"] = float(truth.mean())
+        result[kind] = scores
         if scored == "brief":
             continue
         snapped = masks_of(seen["own"], pairs, replace(rule, refine=True))
-        found["own, snapped"] = {"iou": _iou(snapped, pairs), "area": float(snapped.mean())}
+        scores["own, snapped"] = {"iou": _iou(snapped, pairs), "area": float(snapped.mean())}
         supports.append(looker.supports(pairs, seen["own"]))
     if scored == "brief":
         return result
@@ -203,9 +203,9 @@ def score(looker: Looker, settled: Settled, world: World, *, scored: str) -> dic
 def _false(looker: Looker, settled: Settled, world: World, sounding: list[np.ndarray]) -> dict:
     """Where nothing in the picture sounds: area behind the gates, share of open gates, and the gates' ROC."""
     rule = settled.rule
-    kept = standing(sounding, settled.supports)
-    found: dict = {"gates": settled.gates, "recall": float(_open(sounding, settled.gates).mean())}
-    found["standing"] = kept.round(4).tolist()
+    sounding_share = standing(sounding, settled.supports)
+    figures: dict = {"gates": settled.gates, "recall": float(_open(sounding, settled.gates).mean())}
+    figures["standing"] = sounding_share.round(4).tolist()
     for kind in FALSE:
         pairs = world.test[kind]
         maps = looker.look(pairs, ("own",))["own"]
@@ -213,13 +213,13 @@ def _false(looker: Looker, settled: Settled, world: World, sounding: list[np.nda
         supports = looker.supports(pairs, maps)
         opened = _open(supports, settled.gates) & loud
         stands = np.where(loud, standing(supports, settled.supports), -1.0)
-        found[kind] = {
+        figures[kind] = {
             "area": float((masks_of(maps, pairs, rule) & opened[:, None, None]).mean()),
             "open": float(opened.mean()),
-            "auroc": _auroc(kept, stands),
+            "auroc": _auroc(sounding_share, stands),
             "standing": stands.round(4).tolist(),
         }
-    return found
+    return figures
 
 
 def standing(supports: list[np.ndarray], reference: list[np.ndarray]) -> np.ndarray:

@@ -36,11 +36,11 @@ Read = Callable[[dict], float | None]
 
 def load(folder: Path) -> Results:
     """All results by (encoder, row), in order of their seeds."""
-    found: Results = {}
+    results: Results = {}
     for path in sorted(folder.glob("*/*.json")):
         result = json.loads(path.read_text())
-        found.setdefault((result["encoder"], result["row"]), []).append(result)
-    return found
+        results.setdefault((result["encoder"], result["row"]), []).append(result)
+    return results
 
 
 def at(*keys: str) -> Read:
@@ -84,12 +84,12 @@ def encoders(folder: Path) -> Table:
     for name in ENCODERS:
         if (path := folder / f"{name}.json").is_file():
             made = json.loads(path.read_text())
-            found = made["retrieval"]
+            retrieval = made["retrieval"]
             cells = [
                 f"{made['recipe']['steps']:,}",
-                *(f"{found[key]:.3f}" for key in ("recall@1", "recall@5", "class@1")),
+                *(f"{retrieval[key]:.3f}" for key in ("recall@1", "recall@5", "class@1")),
             ]
-            lines.append([name, *cells, str(found["candidates"])])
+            lines.append([name, *cells, str(retrieval["candidates"])])
     return Table(["pooling", "steps", "recall@1", "recall@5", "class of the sound found first", "candidates"], lines)
 
 
@@ -138,10 +138,10 @@ def twins(results: Results) -> Table:
     lines = []
     for table, names in TWINS.items():
         for name in names:
-            found = results.get(("dense", name), [])
+            runs = results.get(("dense", name), [])
             shown = TWIN_NAMES.get((table, name), name.split(", ")[-1])
-            cells = [cell(found, at("test", kind, "own", "iou")) for kind in KINDS]
-            lines.append([table, shown, *cells, str(len(found))])
+            cells = [cell(runs, at("test", kind, "own", "iou")) for kind in KINDS]
+            lines.append([table, shown, *cells, str(len(runs))])
     return Table(["twin of the paper's", "variant", "S4 mIoU", "MS3 mIoU", "seeds"], lines)
 
 
@@ -152,8 +152,8 @@ def _is_twin(name: str) -> bool:
 def _by_row(results: Results, encoder: str, names: list[str], reads: dict[str, Read]) -> Table:
     lines = []
     for name in names:
-        if found := results.get((encoder, name)):
-            lines.append([name, *(cell(found, read) for read in reads.values()), str(len(found))])
+        if runs := results.get((encoder, name)):
+            lines.append([name, *(cell(runs, read) for read in reads.values()), str(len(runs))])
     kept = [0, *(place for place in range(1, len(reads) + 1) if any(line[place] for line in lines)), len(reads) + 1]
     head = ["row", *reads, "seeds"]
     return Table([head[place] for place in kept], [[line[place] for place in kept] for line in lines])
@@ -162,16 +162,16 @@ def _by_row(results: Results, encoder: str, names: list[str], reads: dict[str, R
 def sections(results: Results, folder: Path) -> dict[str, str]:
     """Name of each marked section and its content; folder: of the result files."""
     head = ["claim", "test", "hoped for", "measured", ""]
-    found = {
+    texts = {
         "twins": str(twins(results)),
         "claims": str(Table(head, claims(results))),
         "encoders": str(encoders(folder)),
     }
     for encoder in ENCODERS:
-        found[f"segmentation {encoder}"] = str(segmentation(results, encoder))
-        found[f"false {encoder}"] = str(false_positives(results, encoder))
-        found[f"learning {encoder}"] = str(learning(results, encoder))
-    return found
+        texts[f"segmentation {encoder}"] = str(segmentation(results, encoder))
+        texts[f"false {encoder}"] = str(false_positives(results, encoder))
+        texts[f"learning {encoder}"] = str(learning(results, encoder))
+    return texts
 
 
 def fill(page: str, content: dict[str, str]) -> str:

@@ -6,10 +6,16 @@ import csv
 import io
 import json
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from moca.core.progress import Progress, silent
+
+LOCK = ".lock"
+"""File that is in a folder while someone has it alone."""
 
 
 @contextmanager
@@ -19,7 +25,8 @@ def written_whole(target: Path) -> Iterator[Path]:
     The folder of target is made where it is not there.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    writer = f"{os.getpid()}-{threading.get_native_id()}"  # threads of one process may write the same file
+    temporary = target.with_name(f".{target.stem}.{writer}.partial{target.suffix}")
     try:
         yield temporary
         temporary.replace(target)
@@ -60,3 +67,27 @@ def write_csv_whole(target: Path, head: Sequence[str], rows: Iterable[Sequence[A
     writer.writerow(head)
     writer.writerows(rows)
     write_text_whole(target, text.getvalue())
+
+
+@contextmanager
+def alone_in(folder: Path, progress: Progress = silent) -> Iterator[None]:
+    """Have a folder alone among all threads and processes that enter it this way; others wait until this one leaves.
+
+    The folder is made where it is not there. A process that is killed leaves its lock's file behind, which holds
+    nobody up. progress is told once where there is somebody to wait for.
+    """
+    import filelock  # imported late: few commands wait for each other
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        progress(f"waiting for another process to leave {folder}", 0)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # removed while it is held: whoever waits takes hold of a new one
+            (folder / LOCK).unlink()
+        lock.release()

@@ -2,42 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from moca.corpus.decoding import Task, decode_all, part_path, read_times, remove_parts
-from moca.corpus.sources import FULL_SCALE, ReadingConfig, Source
-from moca.corpus.storage import ARRAYS, BROKEN, RECORD, Entry, Fingerprint, Record, join, read_record, write_broken
+from moca.corpus.sources import FULL_SCALE
+from moca.corpus.storage import ARRAYS, RECORD, Fingerprint, read_record
 from moca.data.audio import SAMPLE_RATE_HZ
 from moca.errors import InputError
-
-MAX_WORKERS = 256
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """N rows of one frame and the sound around it; the rows of a video are adjacent and in the order of time.
 
-    frames: (N, S, S, 3) uint8 RGB. waves: (N, samples) int16 mono, 32767 for full scale, zeros where there is no
-    sound. videos: (N,) int64, the place in `names` of the video a row is from. times_s: (N,) float64, when the
-    frame is shown in its video. names: of the videos. fingerprint: 16 hex digits that depend on frames, waves
-    and videos. broken: name of every video that could not be used, and why in one line.
-    Raises InputError where these do not fit together.
+    Raises InputError where the arrays do not fit together.
     """
 
     frames: np.ndarray
+    """(N, S, S, 3) uint8 RGB."""
     waves: np.ndarray
+    """(N, samples) int16 mono, 32767 for full scale, zeros where there is no sound."""
     videos: np.ndarray
+    """(N,) int64, the index in `names` of the video that a row is from."""
     times_s: np.ndarray
+    """(N,) float64, when the frame is shown in its video."""
     names: tuple[str, ...]
+    """Of the videos."""
     sample_rate_hz: int
+    """Of the sound."""
     fingerprint: str
+    """16 hex digits that depend on frames, waves and videos."""
     broken: tuple[tuple[str, str], ...] = ()
+    """Name of every video that could not be used, and why in one line."""
 
     def __post_init__(self) -> None:
         count, shape = len(self.frames), self.frames.shape
@@ -129,135 +128,6 @@ def read_corpus(folder: str | Path) -> Corpus:
         reason = " ".join(str(error).split()).removesuffix(".")
         files = ", ".join((*ARRAYS, RECORD))
         raise InputError(f"{folder} holds a damaged corpus ({reason}); delete {files} and build it again.") from None
-
-
-def build_corpus(
-    sources: Sequence[Source],
-    out: str | Path,
-    *,
-    image_size: int,
-    sample_rate_hz: int = SAMPLE_RATE_HZ,
-    step_s: float = 1.0,
-    steps_per_video: int = 10,
-    workers: int = 1,
-    retry_broken: bool = False,
-    progress: Progress | None = None,
-) -> Corpus:
-    """Decode every source and write frames.npy, waves.npy, corpus.json and, for those that fail, broken.csv.
-
-    sources: as from `find_clips`; their order is the order of the rows, whatever `workers`, the number of
-    processes. image_size, sample_rate_hz, step_s, steps_per_video: see `ReadingConfig`. progress(done, total)
-    is called after every video, those found finished included.
-
-    A video is decoded once: finished ones are kept in out/parts until all are joined, so a stopped build goes
-    on, and a corpus in out serves every video whose name, size and time are the same (at once where all are);
-    other settings decode anew. A broken video is tried again once it changes, or with retry_broken. Joining
-    needs the room of the corpus twice. Raises InputError, with nothing changed, for bad settings, two sources
-    of one name, and an out that holds something else; and where not one source can be used.
-    """
-    reading = ReadingConfig(
-        image_size=image_size, sample_rate_hz=sample_rate_hz, step_s=float(step_s), steps_per_video=steps_per_video
-    )
-    out, parts = Path(out), Path(out, "parts")
-    _check(sources, reading, workers)
-    record = _held(out)
-    known = _known(record, reading, retry_broken)
-    keys = [(source.name, source.stamp()) for source in sources]
-    if record is not None and keys == [entry.key for entry in record.entries] == [entry.key for entry in known]:
-        if progress is not None:
-            progress(len(sources), len(sources))
-        return read_corpus(out)
-    earlier = read_corpus(out) if known else None
-    _make(parts)
-    entries = _decode(sources, keys, known, reading, parts, workers, progress)
-    write_broken(out, entries)
-    if all(entry.broken is not None for entry in entries):
-        remove_parts(parts)
-        raise InputError(
-            f"at least one video must be usable, all {len(entries)} are broken (see {out / BROKEN}), the first: "
-            f"{entries[0].broken}"
-        )
-    join(out, entries, reading, None if earlier is None else (earlier.frames, earlier.waves))
-    remove_parts(parts)
-    return read_corpus(out)
-
-
-def _check(sources: Sequence[Source], reading: ReadingConfig, workers: int) -> None:
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
-        raise InputError(f"workers must be a whole number from 1 to {MAX_WORKERS}, got {workers!r}.")
-    if not sources:
-        raise InputError("a corpus needs at least one source, got 0; take them from find_clips.")
-    seen: set[str] = set()
-    for source in sources:
-        if source.name in seen:
-            raise InputError(f"every source must have a name of its own, got {source.name!r} twice; rename one.")
-        seen.add(source.name)
-        source.check(reading)
-
-
-def _held(out: Path) -> Record | None:
-    """The record of the corpus in out, None without one; refuses what no build of ours wrote."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} must be a folder, it is a file; choose another.")
-    record = read_record(out)
-    foreign = [name for name in ARRAYS if (out / name).exists()]
-    if record is None and foreign and not (out / "parts").is_dir():
-        raise InputError(f"{out} already has {' and '.join(foreign)} from elsewhere; choose another folder.")
-    return record
-
-
-def _known(record: Record | None, reading: ReadingConfig, retry_broken: bool) -> list[Entry]:
-    """The entries of a corpus built before that hold under these settings."""
-    if record is None or record.reading != reading:
-        return []
-    return [entry for entry in record.entries if not (retry_broken and entry.broken is not None)]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror
-        raise InputError(f"{folder} cannot be written to ({reason}); choose a folder you may write to.") from None
-
-
-def _decode(
-    sources: Sequence[Source],
-    keys: Sequence[tuple[str, str | None]],
-    known: Sequence[Entry],
-    reading: ReadingConfig,
-    folder: Path,
-    workers: int,
-    progress: Progress | None,
-) -> list[Entry]:
-    """One entry for every source, in order: known, finished by an earlier build, or decoded now into a part."""
-    found, tasks, stamps = {entry.key: entry for entry in known}, [], dict(keys)
-    for source, key in zip(sources, keys, strict=True):
-        if key not in found:
-            part = part_path(folder, *key, reading)
-            times_s = read_times(part)
-            if times_s is None:
-                tasks.append(Task(source, reading, part))
-            else:
-                found[key] = _finished(key, part, times_s)
-    done = len(sources) - len(tasks)
-    if progress is not None and done:
-        progress(done, len(sources))
-    with closing(decode_all(tasks, workers)) as outcomes:
-        for task, broken in outcomes:
-            key = (task.source.name, stamps[task.source.name])
-            if broken is None:
-                found[key] = _finished(key, task.part, read_times(task.part))
-            else:
-                found[key] = Entry(name=key[0], stamp=key[1], broken=broken)
-            done += 1
-            if progress is not None:
-                progress(done, len(sources))
-    return [found[key] for key in keys]
-
-
-def _finished(key: tuple[str, str | None], part: Path, times_s: np.ndarray) -> Entry:
-    return Entry(name=key[0], stamp=key[1], times_s=tuple(times_s.tolist()), rows_at=part)
 
 
 def _kind(array: np.ndarray) -> str:

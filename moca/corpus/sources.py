@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +15,12 @@ from moca.core.frames import resized
 from moca.core.settings import Settings, setting
 from moca.core.step import Step
 from moca.data.audio import SAMPLE_RATE_HZ
-from moca.data.avsbench import FRAMES, SUBSETS, AVSClip, read_avsbench
-from moca.data.vggsound import read_vggsound
+from moca.data.avsbench import FRAMES, AVSClip
 from moca.errors import InputError
 from moca.media import probe, read_steps
 
 FULL_SCALE = 32767
 """The int16 that stands for 1.0; sound is kept in -32767..32767."""
-_ACCEPTED = "give a folder of videos, AVSBench's folder, or VGGSound's csv with --clips"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +52,22 @@ class ReadingConfig(Settings):
 
 
 class Rows(NamedTuple):
-    """frames (n, S, S, 3) uint8 RGB; waves (n, samples) int16, zeros where there is no sound; times_s (n,) float64."""
+    """What becomes of a video."""
 
     frames: np.ndarray
+    """(n, S, S, 3) uint8 RGB."""
     waves: np.ndarray
+    """(n, samples) int16, zeros where there is no sound."""
     times_s: np.ndarray
+    """(n,) float64, when the frames are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source(ABC):
-    """One video to learn from. name: different for every source of a corpus, the same on every machine."""
+    """One video to learn from."""
 
     name: str
+    """Different for every source of a corpus, the same on every machine."""
 
     @property
     @abstractmethod
@@ -103,31 +104,31 @@ class Source(ABC):
         is filled up with zeros. Raises InputError for a file that cannot be used, also one that is cut off.
         """
         most = reading.steps_per_video
-        kept, count = self._kept(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
+        rows, count = self._wanted(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
         wanted = evenly_spread(count, most)
-        if not wanted <= kept.keys():  # the headers promised another length
-            kept, _ = self._kept(reading, wanted)
-        steps = [kept[index] for index in sorted(wanted)]
+        if not wanted <= rows.keys():  # the headers promised another length
+            rows, _ = self._wanted(reading, wanted)
+        steps = [rows[index] for index in sorted(wanted)]
         return Rows(
             frames=np.stack([frame for frame, _, _ in steps]),
             waves=np.stack([wave for _, wave, _ in steps]),
             times_s=np.array([time_s for _, _, time_s in steps], np.float64),
         )
 
-    def _kept(self, reading: ReadingConfig, wanted: set[int]) -> tuple[dict[int, tuple], int]:
+    def _wanted(self, reading: ReadingConfig, wanted: set[int]) -> tuple[dict[int, tuple], int]:
         """(frame, wave, time in s) of the wanted steps by index, and how many steps there are in all."""
-        kept, count = {}, 0
+        rows, count = {}, 0
         for step in self.steps(reading):
             if step.index and step.end_s - step.start_s < reading.step_s / 2:
                 continue
             count += 1
             if step.index in wanted:
-                kept[step.index] = (
+                rows[step.index] = (
                     square(step.frame, reading.image_size),
                     to_int16(step.audio, reading.samples),
                     step.frame_s,
                 )
-        return kept, count
+        return rows, count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,7 @@ class VideoSource(Source):
     """A video file."""
 
     path: Path
+    """The file."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -153,6 +155,7 @@ class AVSBenchSource(Source):
     """A clip of AVSBench: five frames, a second apart, and their sound. Its masks are not read."""
 
     clip: AVSClip
+    """Where its files are."""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -172,61 +175,6 @@ class AVSBenchSource(Source):
             )
 
 
-def find_clips(path: str | Path, *, clips: str | Path | None = None, split: str = "train") -> list[Source]:
-    """The videos to train on, in a fixed order.
-
-    path: a folder in AVSBench's layout, as `moca stage` writes it (S4, MS3 or both; one of them where path is
-    its own folder), VGGSound's csv, with `clips` the folder of its clips, or else a folder of videos at any
-    depth. split: which part of AVSBench or VGGSound; a folder of videos has none. Clips that VGGSound lists
-    and the folder lacks are told in one UserWarning. Labels and masks are not part of a source.
-
-    Raises InputError, in one line, where nothing can be used.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path} does not exist; {_ACCEPTED}.")
-    if path.is_file():
-        return _vggsound(path, clips, split)
-    if clips is not None:
-        raise InputError(f"--clips goes with VGGSound's csv, {path} is a folder; leave --clips out or give the csv.")
-    subsets = [name for name in SUBSETS if _holds_subset(path, name)]
-    if subsets:
-        return [
-            AVSBenchSource(name=f"{subset}/{clip.name}", clip=clip)
-            for subset in subsets
-            for clip in read_avsbench(path, subset, split)
-        ]
-    from moca.media.collecting import (
-        collect_videos,  # imported late: it brings the models, which no reading process needs
-    )
-
-    return [VideoSource(name=video.relative_to(path).as_posix(), path=video) for video in collect_videos([path])]
-
-
-def _vggsound(table: Path, clips: str | Path | None, split: str) -> list[Source]:
-    if table.suffix.lower() != ".csv":
-        raise InputError(f"{table} is a file and no csv; {_ACCEPTED}.")
-    if clips is None:
-        raise InputError(f"{table} needs the folder that holds its clips; name it with --clips.")
-    found = read_vggsound(table, clips, split)
-    if found.missing:
-        listed = len(found.clips) + len(found.missing)
-        first = ", ".join(found.missing[:3]) + (", ..." if len(found.missing) > 3 else "")
-        warnings.warn(
-            f"{table.name} lists {listed} {split} clips, {len(found.missing)} of them are not in {clips} and are left "
-            f"out: {first}",
-            stacklevel=3,
-        )
-    return [VideoSource(name=clip.name, path=clip.path) for clip in found.clips]
-
-
-def _holds_subset(root: Path, subset: str) -> bool:
-    """Whether root is one of the folders that `read_avsbench` takes for this subset."""
-    layout = SUBSETS[subset]
-    folders = [root, root / layout.folder, *([root.parent] if root.name == layout.data else [])]
-    return any((folder / layout.csv).is_file() for folder in folders)
-
-
 def evenly_spread(count: int, most: int) -> set[int]:
     """At most `most` of the indices 0 to count - 1: the middles of as many equal stretches; all where they fit.
 
@@ -235,7 +183,7 @@ def evenly_spread(count: int, most: int) -> set[int]:
     """
     if count <= most:
         return set(range(count))
-    return {(2 * place + 1) * count // (2 * most) for place in range(most)}
+    return {(2 * stretch + 1) * count // (2 * most) for stretch in range(most)}
 
 
 def square(frame: np.ndarray, size: int) -> np.ndarray:

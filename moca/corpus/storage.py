@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from moca.core.files import write_text_whole, written_whole
+from moca.core.files import write_csv_whole, write_json_whole, written_together
 from moca.corpus.decoding import read_part
 from moca.corpus.sources import ReadingConfig, Rows
 from moca.errors import InputError
@@ -27,17 +24,18 @@ BROKEN = "broken.csv"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What became of one source: the times of its rows, or in one line why it is broken.
-
-    stamp: of its files, see `Source.stamp`. rows_at: where its rows are while a corpus is built, a part or the
-    first row in the corpus built before.
-    """
+    """What became of one source."""
 
     name: str
+    """Of the source."""
     stamp: str | None
+    """Of its files, see `Source.stamp`."""
     times_s: tuple[float, ...] = ()
+    """When its rows are shown; none for a broken one."""
     broken: str | None = None
+    """Why it could not be used, in one line; None for a good one."""
     rows_at: Path | int | None = None
+    """Where its rows are while a corpus is built: a part, or the first row in the corpus built before."""
 
     @property
     def key(self) -> tuple[str, str | None]:
@@ -47,11 +45,14 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """corpus.json: how the videos were read, every source in order, and the fingerprint of the rows."""
+    """The content of corpus.json."""
 
     reading: ReadingConfig
+    """How the videos were read."""
     entries: tuple[Entry, ...]
+    """Every source, in order."""
     fingerprint: str
+    """Of the rows."""
 
 
 class Fingerprint:
@@ -111,8 +112,7 @@ def join(
     videos = np.repeat(np.arange(len(used)), [len(entry.times_s) for entry in used])
     frame, wave = (reading.image_size, reading.image_size, 3), (reading.samples,)
     digest = Fingerprint()
-    with ExitStack() as stack:
-        temporary = [stack.enter_context(written_whole(folder / name)) for name in ARRAYS]
+    with written_together(*(folder / name for name in ARRAYS)) as temporary:
         with temporary[0].open("wb") as frames, temporary[1].open("wb") as waves:
             _write_header(frames, np.uint8, (len(videos), *frame))
             _write_header(waves, np.int16, (len(videos), *wave))
@@ -129,7 +129,7 @@ def join(
         "fingerprint": digest.of(videos, frame, wave),
         "videos": [_stored(entry) for entry in entries],
     }
-    write_text_whole(folder / RECORD, json.dumps(stored) + "\n")
+    write_json_whole(folder / RECORD, stored, indent=None)
 
 
 def write_broken(folder: Path, entries: Iterable[Entry]) -> None:
@@ -138,9 +138,7 @@ def write_broken(folder: Path, entries: Iterable[Entry]) -> None:
     if not rows:
         (folder / BROKEN).unlink(missing_ok=True)
         return
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("video", "reason"), *rows])
-    write_text_whole(folder / BROKEN, text.getvalue())
+    write_csv_whole(folder / BROKEN, ("video", "reason"), rows)
 
 
 def _write_header(file: BinaryIO, dtype: type, shape: tuple[int, ...]) -> None:

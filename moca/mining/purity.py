@@ -29,7 +29,9 @@ def purity(table: np.ndarray, classes: Sequence[Collection[str]]) -> dict[str, f
     kind = np.array([distinct.setdefault(frozenset(heard), len(distinct)) for heard in classes], np.int64)
     sets = list(distinct)
     names = sorted(frozenset().union(*sets))
-    heard = np.array([[name in one for name in names] for one in sets], np.float32).reshape(len(sets), len(names))
+    heard = np.array([[name in classes for name in names] for classes in sets], np.float32).reshape(
+        len(sets), len(names)
+    )
     shares = heard @ heard.T > 0
     anchors = np.flatnonzero(shares.diagonal()[kind])  # a set shares a class with itself unless it is empty
     if len(anchors) == 0:

@@ -1,6 +1,6 @@
 """The most similar rows of a row by cosine similarity: exact, or by inverted lists where a set is large.
 
-Shape legend: N rows in all, B rows asked for, K neighbours, A candidates, D numbers in a feature.
+Shape legend: N rows in all, B rows whose neighbours are sought, K neighbours, A candidates, D numbers in a feature.
 """
 
 from __future__ import annotations
@@ -102,12 +102,12 @@ class NeighbourSearch:
         candidates of the index leave a row short (its video fills them, or the lists held too few), that row is
         searched for exactly, so that every row has K neighbours.
         """
-        asked = min(len(self.features), self.neighbours + min(self.largest, SPARE))
-        similarities, found = self.index.search(unit_rows(self.features[rows]), asked)
+        count = min(len(self.features), self.neighbours + min(self.largest, SPARE))
+        similarities, candidates = self.index.search(unit_rows(self.features[rows]), count)
         # Duplicates can outrank a row in its own list, so it is taken out wherever it stands, as is its video.
-        banned = (found < 0) | (self.groups[found] == self.groups[rows][:, None])
+        banned = (candidates < 0) | (self.groups[candidates] == self.groups[rows][:, None])
         order = np.argsort(banned, axis=1, kind="stable")[:, : self.neighbours]
-        indices = np.take_along_axis(found, order, axis=1)
+        indices = np.take_along_axis(candidates, order, axis=1)
         similarities = np.take_along_axis(similarities, order, axis=1)
         short = np.flatnonzero((~banned).sum(1) < self.neighbours)
         step = max(1, EXACT_CELLS // len(self.features))
@@ -118,8 +118,8 @@ class NeighbourSearch:
 
     def _exact(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same as `nearest`, by similarity with every row there is."""
-        asked = unit_rows(self.features[rows])
-        similarities = np.concatenate([asked @ unit_rows(values).T for _, values in blocks(self.features)], axis=1)
+        unit = unit_rows(self.features[rows])
+        similarities = np.concatenate([unit @ unit_rows(values).T for _, values in blocks(self.features)], axis=1)
         similarities[self.groups[rows][:, None] == self.groups] = -np.inf
         best = np.argpartition(-similarities, self.neighbours - 1, axis=1)[:, : self.neighbours]
         order = np.argsort(-np.take_along_axis(similarities, best, axis=1), axis=1, kind="stable")

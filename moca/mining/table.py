@@ -16,13 +16,13 @@ import hashlib
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from moca.core.files import write_text_whole, written_whole
+from moca.core.files import write_json_whole, written_whole
+from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.mining.config import MiningConfig
 from moca.mining.features import blocks, check_videos
@@ -74,38 +74,38 @@ def build_table(
     folder: str | Path,
     *,
     videos: np.ndarray | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress = silent,
 ) -> NeighbourTable:
     """The neighbours of every row, on disk; a finished table of the same fingerprint is read instead of built.
 
-    features: (N, D) float, also memory-mapped, from `mining_features` or any other source. folder is made. videos:
-    (N,) number of the video of each row, needed when `config.exclude_same_video`. progress: called with (rows
-    done, N) after every block, once at the start where a stopped build goes on. The old table stays until the
-    new one is complete. Raises InputError before anything is written.
+    features: (N, D) float, also memory-mapped, from `mining_features` or any other source. folder: of this one table;
+    it is made, and a table that rests on something else is replaced there once the new one is complete. videos: (N,)
+    number of the video of each row, needed when `config.exclude_same_video`. progress: told "neighbours", the rows
+    done and N after every block, and once at the start where a stopped build goes on. Raises InputError before
+    anything is written.
     """
     folder = Path(folder)
     count = len(features)
     fingerprint = table_fingerprint(features, config, videos)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"the neighbour table needs a folder, {folder} is a file; choose another place.")
-    found = _finished(folder)
-    if found is not None and found.fingerprint == fingerprint:
-        return found
+    earlier = _finished(folder)
+    if earlier is not None and earlier.fingerprint == fingerprint:
+        return earlier
     parts = folder / f"parts-{fingerprint}"
     starts = range(0, count, SEARCH_ROWS)
     waiting = [start for start in starts if _read_part(parts, start) is None]
-    report = progress or (lambda done, total: None)
     if len(waiting) < len(starts):
-        report(_rows_done(waiting, count), count)
+        progress("neighbours", _rows_done(waiting, count), count)
     if waiting:
         search = _search(features, config, parts, videos)
     for position, start in enumerate(waiting, start=1):
         nearest = search.nearest(np.arange(start, min(start + SEARCH_ROWS, count)))
         with written_whole(_part(parts, start)) as temporary:
             np.savez(temporary, indices=nearest[0], similarities=nearest[1])
-        report(_rows_done(waiting[position:], count), count)
-    blocks_found = [_read_part(parts, start) for start in starts]
-    indices, similarities = (np.concatenate(half) for half in zip(*blocks_found, strict=True))
+        progress("neighbours", _rows_done(waiting[position:], count), count)
+    finished = [_read_part(parts, start) for start in starts]
+    indices, similarities = (np.concatenate(half) for half in zip(*finished, strict=True))
     _finish(folder, NeighbourTable(indices, similarities, fingerprint), config)
     return read_table(folder)
 
@@ -128,20 +128,23 @@ def _needed_videos(videos: np.ndarray | None, count: int) -> np.ndarray:
 
 
 def _search(features: np.ndarray, config: MiningConfig, parts: Path, videos: np.ndarray | None) -> NeighbourSearch:
-    """The search of one table. The centres of its lists are kept beside the blocks: trained again, they could
-    differ in the last digit, and the second half of a stopped build from its first."""
+    """The search of one table.
+
+    The centres of its lists are kept beside the blocks: trained again, they could differ in the last digit, and the
+    second half of a stopped build from its first.
+    """
     videos = _needed_videos(videos, len(features)) if config.exclude_same_video else None
-    kept = parts / "centres.npy"
-    centres = _read_array(kept)
+    centres_file = parts / "centres.npy"
+    centres = _read_array(centres_file)
     search = NeighbourSearch(features, config.neighbours, videos=videos, index=config.index, centres=centres)
     parts.mkdir(parents=True, exist_ok=True)
     if centres is None and search.centres is not None:
-        _write_array(kept, search.centres)
+        _write_array(centres_file, search.centres)
     return search
 
 
 def _finish(folder: Path, table: NeighbourTable, config: MiningConfig) -> None:
-    """Replace what the folder holds. Without its record first, so that a stop in between leaves no mixture."""
+    """Replace what the folder holds; its record goes first, so that a stop in between leaves no mixture."""
     (folder / RECORD).unlink(missing_ok=True)
     _write_array(folder / "indices.npy", table.indices)
     _write_array(folder / "similarities.npy", table.similarities)
@@ -152,7 +155,7 @@ def _finish(folder: Path, table: NeighbourTable, config: MiningConfig) -> None:
         "index": index_kind(config.index, len(table.indices)),
         "exclude_same_video": config.exclude_same_video,
     }
-    write_text_whole(folder / RECORD, json.dumps(record, indent=1) + "\n")
+    write_json_whole(folder / RECORD, record)
     for parts in folder.glob("parts-*"):
         shutil.rmtree(parts)
 

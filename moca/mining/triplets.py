@@ -36,10 +36,10 @@ def mine_triplets(
     videos = None if videos is None else check_videos(videos, len(table))
     positives = table[anchors, generator.integers(table.shape[1], size=len(anchors))].astype(np.int64)
     allowed = _allowed(anchors, table, videos)
-    places = _shuffled(allowed, generator) if hard_features is None else _hardest(allowed, hard_features[anchors])
-    negatives = anchors[places]
-    for place in np.flatnonzero(places < 0):
-        negatives[place] = _anywhere(anchors[place], table, videos, generator)
+    partners = _shuffled(allowed, generator) if hard_features is None else _hardest(allowed, hard_features[anchors])
+    negatives = anchors[partners]
+    for left_over in np.flatnonzero(partners < 0):
+        negatives[left_over] = _anywhere(anchors[left_over], table, videos, generator)
     return positives, negatives
 
 
@@ -51,19 +51,19 @@ def _allowed(anchors: np.ndarray, table: np.ndarray, videos: np.ndarray | None) 
 
 
 def _shuffled(allowed: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """A random largest one-to-one assignment: (B,) places in the batch, -1 where an anchor is left over."""
+    """A random largest one-to-one assignment: (B,) indices into the batch, -1 where an anchor is left over."""
     from scipy.sparse import csr_array  # late: settings of mining are read by help texts, too
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     rows, columns = (generator.permutation(len(allowed)) for _ in range(2))
     matched = maximum_bipartite_matching(csr_array(allowed[np.ix_(rows, columns)]), perm_type="column")
-    places = np.empty(len(allowed), np.int64)
-    places[rows] = np.where(matched < 0, -1, columns[matched])
-    return places
+    partners = np.empty(len(allowed), np.int64)
+    partners[rows] = np.where(matched < 0, -1, columns[matched])
+    return partners
 
 
 def _hardest(allowed: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """(B,) places of the most similar allowed anchors, -1 where there is none."""
+    """(B,) indices into the batch of the most similar allowed anchors, -1 where there is none."""
     unit = unit_rows(features)
     similarities = np.where(allowed, unit @ unit.T, -np.inf)
     return np.where(allowed.any(1), similarities.argmax(1), -1)
@@ -113,17 +113,17 @@ def far_rows(
         raise InputError(f"pool must be a whole number of at least 2, got {pool!r}; 4096 is the default.")
     groups = np.arange(len(features)) if videos is None else check_videos(videos, len(features))
     anchors = np.asarray(anchors, np.int64)
-    seen = np.sort(generator.choice(len(features), min(pool, len(features)), replace=False))
-    similarities = unit_rows(features[anchors]) @ unit_rows(features[seen]).T
+    sample = np.sort(generator.choice(len(features), min(pool, len(features)), replace=False))
+    similarities = unit_rows(features[anchors]) @ unit_rows(features[sample]).T
     chosen = np.empty((len(anchors), count), np.int64)
-    for place, anchor in enumerate(anchors):
-        others = groups[seen] != groups[anchor]
-        mine, rows = similarities[place, others], seen[others]
+    for index, anchor in enumerate(anchors):
+        others = groups[sample] != groups[anchor]
+        mine, rows = similarities[index, others], sample[others]
         far = rows[(mine <= np.quantile(mine, quantile)) & (mine < DUPLICATE)] if len(rows) else rows
         if len(far) == 0:
             raise InputError(
                 f"far rows need a frame that differs from frame {anchor}, got none among {len(rows)} candidates; "
                 "add videos or leave duplicates out."
             )
-        chosen[place] = generator.choice(far, count, replace=len(far) < count)
+        chosen[index] = generator.choice(far, count, replace=len(far) < count)
     return chosen

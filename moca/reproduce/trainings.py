@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from moca.core.changing import changed
-from moca.core.progress import Progress, silent
-from moca.corpus.sources import find_clips
+from moca.core.progress import Progress, named, silent
+from moca.corpus.finding import find_clips
 from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.manifest import bundled_weights
 from moca.pipeline.encoder import Foundation, default_blocks, load_encoder
@@ -111,7 +109,7 @@ class Trainings:
             resume=read_run(out) is not None,
             workers=self.config.workers,
             device=self.config.device,
-            on_progress=partial(self._tell, f"{training.name}, seed {seed}"),
+            progress=named(f"{training.name}, seed {seed}", self.progress),
         )
         return out
 
@@ -127,6 +125,3 @@ class Trainings:
             if not link.exists():
                 link.unlink(missing_ok=True)  # one that leads nowhere
                 link.symlink_to(os.path.relpath(shared, out), target_is_directory=True)
-
-    def _tell(self, name: str, what: str, done: int, total: int, values: Mapping[str, float]) -> None:
-        self.progress(f"{name}: {what}", done, total)

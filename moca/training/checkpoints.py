@@ -20,11 +20,13 @@ from torch import Tensor
 from moca.core.changing import flattened
 from moca.core.files import written_whole
 from moca.errors import InputError
-from moca.training.config import TrainConfig
+from moca.training.config import LoopConfig
 
 FORMAT = 1
 KEPT = 2
 """Checkpoints that are kept: the newest, and one to go back to."""
+STORED_AS = {"trained": "towers"}
+"""Names in the file, where they are not the fields'."""
 FREE = frozenset({"checkpoint_every"})
 """Settings that a run may go on with changed, because no result depends on them."""
 
@@ -33,8 +35,8 @@ FREE = frozenset({"checkpoint_every"})
 class Origin:
     """What a run's result depends on. Only a run of the same origin may go on from a checkpoint."""
 
-    config: TrainConfig
-    """Its settings."""
+    config: LoopConfig
+    """Its settings, those of what is learnt included."""
     fingerprints: Mapping[str, str]
     """Of everything else, by name: the encoder, the corpus, ..."""
 
@@ -70,8 +72,8 @@ class Checkpoint:
     """Everything that a run needs to go on: after `step` finished steps."""
 
     step: int
-    towers: dict[str, Tensor]
-    """state_dict of the trained part."""
+    trained: Mapping[str, Tensor]
+    """state_dict of the objective: what is trained."""
     optimiser: dict[str, Any]
     """state_dict of the optimiser."""
     random: dict[str, Tensor]
@@ -89,7 +91,8 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint, origin: Origin) -> Pa
     """Write folder/step-000100.pt and remove all but the last two; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{checkpoint.step:06d}.pt"
-    state = {"format": FORMAT, **origin.to_dict(), **vars(checkpoint)}
+    content = {STORED_AS.get(name, name): value for name, value in vars(checkpoint).items()}
+    state = {"format": FORMAT, **origin.to_dict(), **content}
     with written_whole(path) as temporary:
         torch.save({**state, "sha256": _digest(state)}, temporary)
     for stale in checkpoint_files(folder)[:-KEPT]:
@@ -104,16 +107,16 @@ def read_newest(folder: Path, origin: Origin) -> Checkpoint | None:
     origin or format. Nothing stored in a file is ever executed.
     """
     paths = checkpoint_files(folder)[::-1]
-    for place, path in enumerate(paths):
+    for index, path in enumerate(paths):
         state = _read(path)
         if state is None:
-            if place + 1 < len(paths):
-                warnings.warn(f"{path} is damaged; going back to {paths[place + 1].name}.", stacklevel=2)
+            if index + 1 < len(paths):
+                warnings.warn(f"{path} is damaged; going back to {paths[index + 1].name}.", stacklevel=2)
             continue
         if state["format"] != FORMAT:
             raise InputError(f"{path} must have format {FORMAT}, got {state['format']!r}; use the version of the run.")
         origin.check(state, path)
-        return Checkpoint(**{name: state[name] for name in Checkpoint.__dataclass_fields__})
+        return Checkpoint(**{name: state[STORED_AS.get(name, name)] for name in Checkpoint.__dataclass_fields__})
     if paths:
         raise InputError(
             f"{folder} must hold a checkpoint that is whole, all are damaged; start anew with --overwrite, or in "

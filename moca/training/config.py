@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from moca.adapters import AdaAVConfig, Placement, Reading
 from moca.core.settings import Settings, setting
@@ -103,17 +103,39 @@ class LabelConfig(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(Settings):
-    """Everything a run's result depends on, besides the encoder and the videos."""
+class LoopConfig(Settings):
+    """How the loop runs, whatever is learnt."""
 
-    preset: str = setting("moca", help="Name of the preset that the values come from; kept for the record.")
     steps: int = setting(400, help="Optimiser steps.", least=1, option=True)
-    batch: int = setting(16, help="Frames per step, over all devices together.", least=1, option=True)
-    lr: float = setting(4e-3, help="Learning rate of the adapters (Adam).", above=0, option=True)
-    readout_lr: float = setting(1e-2, help="Learning rate of the read-out.", above=0)
     warmup: int = setting(20, help="Steps over which the rate rises linearly.", least=0)
     schedule: Schedule = setting("cosine", help="How the rate falls after the warm-up.")
     clip_norm: float | None = setting(1.0, help="Largest norm of the gradient; none does not clip.", above=0)
+    seed: int = setting(0, help="Seed of initial values, batches and negatives.", least=0, option=True)
+    checkpoint_every: int = setting(100, help="Steps between checkpoints.", least=1, option=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values with a format number; `from_dict` restores it."""
+        return {"format": CONFIG_FORMAT, **self.to_json()}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Rebuild a configuration; another format and unknown or missing keys are refused by name."""
+        number = values.get("format") if isinstance(values, dict) else CONFIG_FORMAT
+        if number != CONFIG_FORMAT:
+            raise InputError(f"a training configuration must have format {CONFIG_FORMAT}, got {number!r}; train again.")
+        if isinstance(values, dict):
+            values = {name: value for name, value in values.items() if name != "format"}
+        return cls.from_json(values, title="training")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(LoopConfig):
+    """The loop's settings and what is learnt: all that a run's result depends on besides encoder and videos."""
+
+    preset: str = setting("moca", help="Name of the preset that the values come from; kept for the record.")
+    batch: int = setting(16, help="Frames per step, over all devices together.", least=1, option=True)
+    lr: float = setting(4e-3, help="Learning rate of the adapters (Adam).", above=0, option=True)
+    readout_lr: float = setting(1e-2, help="Learning rate of the read-out.", above=0)
     placement: Placement = setting("last", help="Which image blocks are adapted.", option=True)
     blocks: int | None = setting(
         None,
@@ -143,8 +165,6 @@ class TrainConfig(Settings):
         most=1,
     )
     keep: float = setting(0.5, help="Share of patch tokens the distillation sees in a step.", above=0, most=1)
-    seed: int = setting(0, help="Seed of initial values, batches and negatives.", least=0, option=True)
-    checkpoint_every: int = setting(100, help="Steps between checkpoints.", least=1, option=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,20 +179,6 @@ class TrainConfig(Settings):
         """Size of every adapter for an image tower of the given width."""
         bottleneck = self.bottleneck or (64 if image_width >= 512 else 32)
         return AdaAVConfig(bottleneck=bottleneck, latents=self.latents or max(1, bottleneck // 2))
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON values with a format number; `from_dict` restores it."""
-        return {"format": CONFIG_FORMAT, **self.to_json()}
-
-    @classmethod
-    def from_dict(cls, values: Any) -> TrainConfig:
-        """Rebuild a configuration; another format and unknown or missing keys are refused by name."""
-        number = values.get("format") if isinstance(values, dict) else CONFIG_FORMAT
-        if number != CONFIG_FORMAT:
-            raise InputError(f"a training configuration must have format {CONFIG_FORMAT}, got {number!r}; train again.")
-        if isinstance(values, dict):
-            values = {name: value for name, value in values.items() if name != "format"}
-        return cls.from_json(values, title="training")
 
 
 PRESETS: dict[str, TrainConfig] = {

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from moca.core.files import write_text_whole
+from moca.core.files import write_json_whole
 from moca.errors import InputError
 from moca.training.checkpoints import Origin, checkpoint_files
 from moca.training.history import EVENTS, LOG
@@ -37,11 +37,11 @@ def read_run(out: str | Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        found = record["format"]
+        number = record["format"]
         whole = all(isinstance(record[name], dict) for name in ("options", "config", "fingerprints"))
     except (ValueError, KeyError, TypeError):
-        found, whole = None, False
-    if found != RECORD_FORMAT or not whole:
+        number, whole = None, False
+    if number != RECORD_FORMAT or not whole:
         raise InputError(
             f"{path} must be the record of a training run of format {RECORD_FORMAT}, it is not; delete it, or choose "
             "another folder with -o."
@@ -51,7 +51,7 @@ def read_run(out: str | Path) -> dict[str, Any] | None:
 
 def write_record(out: Path, options: Mapping[str, Any], origin: Origin) -> None:
     """Write config.json: what a run was asked for and what its result depends on."""
-    write_json(
+    write_json_whole(
         out / RECORD, {"format": RECORD_FORMAT, "version": __version__, "options": dict(options), **origin.to_dict()}
     )
 
@@ -84,8 +84,3 @@ def remove_run(out: Path) -> None:
         if (out / name).exists():
             shutil.rmtree(out / name)
     (out / RECORD).unlink(missing_ok=True)  # last: it tells that the rest may be removed
-
-
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON object, whole."""
-    write_text_whole(path, json.dumps(value, indent=1) + "\n")

@@ -5,13 +5,17 @@ Shape legend: B rows, N patches in a G x G grid, E joint space, D image width.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from moca.adapters import fingerprint
 from moca.corpus.corpus import Corpus
 from moca.foundation.imagebind.config import Reading
 from moca.foundation.imagebind.model import ImageBind
@@ -28,14 +32,24 @@ def sounding_rows(corpus: Corpus, *, silence_dbfs: float = SegmentConfig.silence
     return np.flatnonzero(np.concatenate(loud) > 10 ** (silence_dbfs / 20))
 
 
+def frozen_print(encoder: ImageBind) -> str:
+    """16 hex digits of all that frozen features depend on: the encoder's weights and its settings."""
+    settings = json.dumps(asdict(encoder.config), sort_keys=True)
+    return hashlib.sha256(f"{fingerprint(encoder.state_dict())} {settings}".encode()).hexdigest()[:16]
+
+
 class FrozenReader:
     """Frozen features of frames and sounds, on the encoder's device, without graphs."""
 
     def __init__(self, encoder: ImageBind, *, reading: Reading | None = None) -> None:
         """reading: how patch features are read; None takes the encoder's own way."""
         self.encoder, self.reading = encoder, reading or encoder.config.reading
-        self.device = next(encoder.parameters()).device
         self.side = encoder.config.image_grid[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return next(self.encoder.parameters()).device
 
     def mels(self, waves: np.ndarray) -> Tensor:
         """Log-mels of (B, samples) float32 waves."""

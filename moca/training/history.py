@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from moca.core.files import write_text_whole
+from moca.core.files import write_csv_whole
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -28,7 +27,7 @@ class History:
     def __init__(self, folder: str | Path | None = None, columns: Mapping[str, list[float | None]] | None = None):
         self.folder = None if folder is None else Path(folder)
         self.columns: dict[str, list[float | None]] = {name: list(values) for name, values in (columns or {}).items()}
-        self._log: io.TextIOBase | None = None
+        self._log: TextIO | None = None
         self._events: SummaryWriter | None = None
 
     def __len__(self) -> int:
@@ -72,17 +71,14 @@ class History:
                 stream.close()
         self._log = self._events = None
 
-    def _row(self, place: int) -> list[float | str]:
-        return ["" if values[place] is None else values[place] for values in self.columns.values()]
+    def _row(self, index: int) -> list[float | str]:
+        return ["" if values[index] is None else values[index] for values in self.columns.values()]
 
     def _rewrite(self) -> None:
         """The whole of log.csv, then left open so that every further step adds a line."""
         if self._log is not None:
             self._log.close()
-        text = io.StringIO()
-        rows = (self._row(place) for place in range(len(self)))
-        csv.writer(text, lineterminator="\n").writerows([list(self.columns), *rows])
-        write_text_whole(self.folder / LOG, text.getvalue())
+        write_csv_whole(self.folder / LOG, list(self.columns), (self._row(index) for index in range(len(self))))
         self._log = (self.folder / LOG).open("a", encoding="utf-8", newline="", buffering=1)
 
     def _write_event(self, row: Mapping[str, float]) -> None:

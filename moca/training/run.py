@@ -2,63 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
-from moca.adapters import AdaptedTowers, fingerprint, make_plan, save_adapters
-from moca.corpus.corpus import Corpus, build_corpus
-from moca.corpus.sources import find_clips
+from moca.adapters import AdaptedTowers, fingerprint, make_plan
+from moca.core.progress import Progress, silent
+from moca.corpus.building import build_corpus
+from moca.corpus.corpus import Corpus
+from moca.corpus.finding import find_clips
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
-from moca.pipeline.card import PIPELINE_FORMAT
-from moca.pipeline.encoder import Foundation, default_blocks, frozen_towers, load_encoder
-from moca.pipeline.loading import Pipeline
-from moca.segmenter import Segmenter
-from moca.training.calibrate import calibrate, starting_settings
+from moca.pipeline.encoder import Foundation, default_blocks, load_encoder
 from moca.training.checkpoints import Origin
 from moca.training.config import TrainConfig
-from moca.training.folder import (
-    ADAPTERS,
-    CARD,
-    CORPUS,
-    PREPARED,
-    RECORD,
-    check_out,
-    read_run,
-    remove_run,
-    write_json,
-    write_record,
-)
-from moca.training.history import History
-from moca.training.loop import check_processes, make_accelerator, train
+from moca.training.finishing import write_model
+from moca.training.folder import CARD, CORPUS, PREPARED, RECORD, check_out, read_run, remove_run, write_record
+from moca.training.loop import train
 from moca.training.losses.objective import Objective
-from moca.version import __version__
-
-Progress = Callable[[str, int, int, dict[str, float]], None]
+from moca.training.losses.preparing import prepare
+from moca.training.losses.triplets import ImageFeatures
+from moca.training.processes import check_batch, make_accelerator
+from moca.training.stored import content_name
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What a run used and made.
-
-    out: its folder. videos, frames: used. broken: name of every video that could not be used, and why. steps: of
-    training. notice: what a user must know of the encoder, or None. reused: the run was finished before and nothing
-    was done.
-    """
+    """What a run used and made."""
 
     out: Path
+    """Its folder."""
     videos: int
+    """How many were used."""
     frames: int
+    """How many were used, of all videos together."""
     broken: tuple[tuple[str, str], ...]
+    """Name of every video that could not be used, and why in one line."""
     steps: int
+    """Steps of training."""
     notice: str | None = None
+    """What a user must know of the encoder before believing any mask, or None."""
     reused: bool = False
+    """Whether the run was finished before and nothing was done."""
 
 
 def train_run(
@@ -74,19 +61,19 @@ def train_run(
     workers: int = 1,
     device: str = "auto",
     steps_per_video: int = 10,
-    on_progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> RunSummary:
     """Train adapters on videos and write a model's folder that `moca segment --model` takes.
 
     source, clips: see `find_clips`. model: whose frozen encoder is adapted, see `load_encoder`. dino: the DINO that
     image neighbours are found by (name, folder or hub id); by default the mini one for model mini. resume: go on
     with the run in out, which must have the same settings and videos. overwrite: replace it. workers: processes
-    that decode. on_progress(what, done, total, values) is called often.
+    that decode. progress: told of everything that takes time; of the steps with recent means of the loss and its parts.
 
     A run that was stopped while it decoded or prepared goes on there even without resume. Raises InputError, in one
     line, before anything is written where it can be known; Interrupted on Ctrl-C once steps are being made.
     """
-    out, report = Path(out), on_progress or (lambda what, done, total, values: None)
+    out = Path(out)
     check_out(out, resume=resume, overwrite=overwrite)
     sources = find_clips(source, clips=clips)
     run = _set_up(config, model, dino, device)
@@ -101,7 +88,7 @@ def train_run(
             sample_rate_hz=run.encoder.config.log_mel.sample_rate_hz,
             steps_per_video=steps_per_video,
             workers=workers,
-            progress=lambda done, total: report("reading videos", done, total, {}),
+            progress=progress,
         )
     origin, summary = run.origin(corpus.fingerprint), _summary(out, corpus, run)
     if record is not None:
@@ -109,16 +96,7 @@ def train_run(
         if (out / CARD).is_file():
             return replace(summary, reused=True)
     with run.accelerator.main_process_first():
-        objective = Objective(
-            run.encoder,
-            run.towers,
-            corpus,
-            config,
-            out / PREPARED,
-            image_features=run.image_features,
-            image_print=run.prints.get("dino", ""),
-            report=lambda what, done, total: report(what, done, total, {}),
-        )
+        prepared = prepare(run.encoder, corpus, config, out / PREPARED, images=run.images, progress=progress)
     options = {"source": source, "clips": clips, "model": model, "dino": dino}
     options = {name: None if value is None else str(value) for name, value in options.items()}
     if run.accelerator.is_main_process:
@@ -127,17 +105,25 @@ def train_run(
         write_record(out, {**options, "steps_per_video": steps_per_video}, origin)
     run.accelerator.wait_for_everyone()
     train(
-        objective,
-        run.towers,
+        Objective(run.encoder, run.towers, corpus, config, prepared),
         config,
         out,
         resume=resume,
         accelerator=run.accelerator,
         fingerprints=origin.fingerprints,
-        progress=lambda history, total: report("training", len(history), total, _recent(history)),
+        progress=progress,
     )
     if run.accelerator.is_main_process:
-        _write_model(out, run, corpus, report)
+        write_model(
+            out,
+            run.foundation,
+            run.towers,
+            corpus,
+            config,
+            encoder_print=run.prints["encoder"],
+            device=run.accelerator.device,
+            progress=progress,
+        )
     run.accelerator.wait_for_everyone()
     return summary
 
@@ -150,7 +136,7 @@ class _Run:
     accelerator: Accelerator
     foundation: Foundation
     towers: AdaptedTowers
-    image_features: Callable[[np.ndarray], np.ndarray] | None
+    images: ImageFeatures | None
     prints: dict[str, str]
 
     @property
@@ -165,16 +151,16 @@ class _Run:
 def _set_up(config: TrainConfig, model: str | Path, dino: str | Path | None, device: str) -> _Run:
     """Everything that can be refused without looking at a video."""
     accelerator = make_accelerator(device)
-    check_processes(config, accelerator)
+    check_batch(config.batch, accelerator)
     foundation = load_encoder(model, device=accelerator.device)
     towers = make_towers(foundation.encoder, config).to(accelerator.device)
-    image_features, dino_print = _image_features(config, model, dino, accelerator)
+    images, dino_print = _image_features(config, model, dino, accelerator)
     return _Run(
         config=config,
         accelerator=accelerator,
         foundation=foundation,
         towers=towers,
-        image_features=image_features,
+        images=images,
         prints={"encoder": fingerprint(foundation.encoder.state_dict()), **dino_print},
     )
 
@@ -209,8 +195,8 @@ def make_towers(encoder: ImageBind, config: TrainConfig) -> AdaptedTowers:
 
 def _image_features(
     config: TrainConfig, model: str | Path, dino: str | Path | None, accelerator: Accelerator
-) -> tuple[Callable[[np.ndarray], np.ndarray] | None, dict[str, str]]:
-    """What image neighbours are found by, and its fingerprint; nothing where they are not asked for."""
+) -> tuple[ImageFeatures | None, dict[str, str]]:
+    """What image neighbours are found by, and the fingerprint of its weights; nothing where none are wanted."""
     if not config.matching or config.mining.source == "audio":
         return None, {}
     if dino is None and str(model) != "mini":
@@ -220,44 +206,12 @@ def _image_features(
         )
     from moca.foundation.dino import load_dino  # imported late: it takes as long as all the rest
 
-    found = load_dino(dino or "mini", device=accelerator.device)
-    return found.features, {"dino": fingerprint(found.model.state_dict())}
-
-
-def _recent(history: History) -> dict[str, float]:
-    return {name: history.recent(name) for name in ("loss", "active") if name in history.columns}
-
-
-def _write_model(out: Path, run: _Run, corpus: Corpus, report: Progress) -> None:
-    """Calibrate with and without the adapters, save them, and write the card last."""
-    foundation, device, name = run.foundation, run.accelerator.device, out.resolve().name
-
-    def settle(towers: AdaptedTowers, adapted: bool) -> dict[str, Any]:
-        pipeline = Pipeline(
-            name=name,
-            encoder=run.encoder,
-            towers=towers.to(device).eval(),
-            adapted=adapted,
-            segment=starting_settings(towers),
-            licence=foundation.licence,
-        )
-        return asdict(calibrate(Segmenter(pipeline, batch_steps=32, device=device), corpus))
-
-    report("calibrating", 0, 2, {})
-    segment = settle(run.towers, adapted=True)
-    report("calibrating", 1, 2, {})
-    frozen = settle(frozen_towers(run.encoder), adapted=False)
-    report("calibrating", 2, 2, {})
-    extra = {"segment": segment, "config": run.config.to_dict(), "corpus": corpus.fingerprint, "version": __version__}
-    save_adapters(out / ADAPTERS, run.towers, fingerprint=run.prints["encoder"], extra=extra)
-    card = {
-        "format": PIPELINE_FORMAT,
-        "name": name,
-        "encoder": foundation.reference,
-        "adapters": ADAPTERS,
-        "frozen_segment": frozen,
-        "licence": foundation.licence,
-        "notice": foundation.notice,
-        **foundation.parts,
+    finder = load_dino(dino or "mini", device=accelerator.device)
+    weights = fingerprint(finder.model.state_dict())
+    settings = {
+        name: value
+        for name, value in finder.model.config.to_dict().items()
+        if not name.startswith("_") and name != "transformers_version"  # where it lies and who wrote it
     }
-    write_json(out / CARD, card)
+    name = content_name("dino", weights=weights, image_size=finder.image_size, settings=settings)
+    return ImageFeatures(features=finder.features, fingerprint=name), {"dino": weights}

@@ -19,20 +19,16 @@ Shape legend: A anchors, S sounds of each, N = G x G patches, K bank rows, D wid
 
 from __future__ import annotations
 
-import hashlib
-import json
-import zipfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from moca.core.files import written_whole
 from moca.core.maps import resize_maps
+from moca.core.progress import Progress, silent
 from moca.corpus.corpus import Corpus
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
@@ -42,25 +38,42 @@ from moca.segmentation.kmeans import otsu_threshold
 from moca.training.config import LabelConfig
 from moca.training.frozen import FrozenReader
 
-LABELS_FORMAT = 1
 BLOCK_ROWS = 128
-BANK_ROWS = 4_000  # frames that matches are sought in; more cost memory and change little
-CENTRE_PERCENTILE = 88.0  # of the patches' agreement: about the share of a picture that does not sound
-Report = Callable[[str, int, int], None]
+"""Anchors that are labelled at a time, the most that a stopped build loses."""
+BANK_ROWS = 4_000
+"""Frames that matches are sought in; more cost memory and change little."""
+CENTRE_PERCENTILE = 88.0
+"""Of the patches' agreement: about the share of a picture that does not sound."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Labels:
-    """rows (A,) int64: anchors. sounds (A, S) int64: rows whose sound is meant, the anchor's own first. targets
-    (A, S, G, G) uint8: share of the patch that sounds, 255 for all of it. weights (A, S) float32: 0 for a sound
-    nothing is known about. centre: the cosine that a cosine read-out should call undecided.
-    """
+    """Which patches of A frames sound, for S sounds each."""
 
     rows: np.ndarray
+    """(A,) int64: the frames, as rows of the corpus."""
     sounds: np.ndarray
+    """(A, S) int64: the rows whose sound is meant, the frame's own first."""
     targets: np.ndarray
+    """(A, S, G, G) uint8: share of the patch that sounds, 255 for all of it."""
     weights: np.ndarray
+    """(A, S) float32: 0 for a sound of which it is not known whether it is in the frame, else 1."""
     centre: float
+    """The cosine that a cosine read-out should call undecided."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bank:
+    """Frames that anchors are compared with, and what the frames' own sounds say of presence."""
+
+    middle: Tensor
+    """(K, N, D) half: unit patch tokens of the frames, from the middle of the trunk."""
+    absent: float
+    """Presence below which a sound counts as absent."""
+    present: float
+    """Presence from which another clip's sound counts as present."""
+    centre: float
+    """See `Labels`."""
 
 
 def match_contrast(patches: Tensor, alike: Tensor, unlike: Tensor) -> Tensor:
@@ -96,154 +109,123 @@ class Labeller:
     def __init__(
         self, encoder: ImageBind, corpus: Corpus, rows: np.ndarray, sounds: np.ndarray, config: LabelConfig
     ) -> None:
-        """rows: (A,) sounding rows of the corpus; sounds: (A, E) their audio embeddings."""
+        """rows: (A,) sounding rows of the corpus; sounds: (A, E) their audio embeddings.
+
+        Raises InputError where an anchor has too few frames of other videos to be compared with.
+        """
         self.reader = FrozenReader(encoder, reading=config.reading)
         self.corpus, self.rows, self.config = corpus, rows, config
-        self.sounds = torch.from_numpy(sounds)
-        generator = np.random.default_rng([config.seed, 11])
-        self.bank = np.sort(generator.permutation(len(rows))[:BANK_ROWS])
+        self.videos, self.sounds = corpus.videos[rows], torch.from_numpy(sounds)
+        self.bank_rows = np.sort(np.random.default_rng([config.seed, 11]).permutation(len(rows))[:BANK_ROWS])
         self._check_size()
-        self.middle: Tensor | None = None
+
+    @property
+    def starts(self) -> range:
+        """The first anchor of every block."""
+        return range(0, len(self.rows), BLOCK_ROWS)
+
+    @property
+    def rests_on(self) -> dict[str, Any]:
+        """Everything that labels depend on besides encoder, corpus and rows, as JSON values."""
+        constants = {"block": BLOCK_ROWS, "bank": BANK_ROWS, "centre": CENTRE_PERCENTILE}
+        return {"config": asdict(self.config), **constants}
 
     def _check_size(self) -> None:
         """Every anchor needs enough frames of other videos; refused before anything is read."""
-        videos = self.corpus.videos[self.rows]
         config = self.config
         compared = config.alike + config.unlike if config.contrast else 0
-        others, in_bank = (len(part) - np.bincount(part).max(initial=0) for part in (videos, videos[self.bank]))
+        others, in_bank = (
+            len(videos) - np.bincount(videos).max(initial=0) for videos in (self.videos, self.videos[self.bank_rows])
+        )
         if others < config.other_sounds or in_bank < compared:
             raise InputError(
                 f"labels need {max(compared, config.other_sounds)} frames with sound of other videos for every frame "
                 f"(alike + unlike, and other_sounds), got {min(others, in_bank)}; add videos, or lower these settings."
             )
 
-    def prepare(self, report: Report | None = None) -> None:
-        """Read the bank: its features, and how well frames agree with their own sound."""
-        kept, cosines, presences = [], [], []
-        for first in range(0, len(self.bank), BLOCK_ROWS):
-            part = self.bank[first : first + BLOCK_ROWS]
+    def read_bank(self, progress: Progress = silent) -> Bank:
+        """The features of the frames that anchors are compared with, and how well frames agree with their own sound."""
+        middles, cosines, presences = [], [], []
+        for first in range(0, len(self.bank_rows), BLOCK_ROWS):
+            part = self.bank_rows[first : first + BLOCK_ROWS]
             pixels = self.reader.pixels(self.corpus.frames[self.rows[part]])
-            kept.append(self.reader.middle(pixels).half().cpu())
+            middles.append(self.reader.middle(pixels).half().cpu())
             cosines.append(torch.einsum("bne,be->bn", self.reader.patches(pixels).cpu(), self.sounds[part]).numpy())
             pictures = self._pictures(pixels)
             presences += [
-                self._presence(frame, pictures, place, sound)
-                for place, (frame, sound) in enumerate(zip(cosines[-1], part, strict=True))
+                self._presence(frame, pictures, index, sound)
+                for index, (frame, sound) in enumerate(zip(cosines[-1], part, strict=True))
             ]
-            if report:
-                report("reading frames to compare with", first + len(part), len(self.bank))
-        own = np.concatenate(cosines)
-        self.middle = torch.cat(kept)
-        self.absent, self.present = np.percentile(presences, [self.config.absent, self.config.present])
-        self.centre = float(np.percentile(own, CENTRE_PERCENTILE))
+            progress("reading frames to compare with", first + len(part), len(self.bank_rows))
+        absent, present = np.percentile(presences, [self.config.absent, self.config.present])
+        centre = float(np.percentile(np.concatenate(cosines), CENTRE_PERCENTILE))
+        return Bank(middle=torch.cat(middles), absent=absent, present=present, centre=centre)
 
-    def block(self, first: int) -> dict[str, np.ndarray]:
-        """Sounds, targets and weights of anchors first .. first + BLOCK_ROWS."""
-        places = np.arange(first, min(first + BLOCK_ROWS, len(self.rows)))
+    def block(self, first: int, bank: Bank) -> dict[str, np.ndarray]:
+        """Sounds, targets and weights of anchors first .. first + BLOCK_ROWS; sounds are numbered among the A rows."""
+        anchors = np.arange(first, min(first + BLOCK_ROWS, len(self.rows)))
         generator = np.random.default_rng([self.config.seed, 12, first])
-        others = np.stack([self._others(place, generator) for place in places])
-        sounds = np.concatenate([places[:, None], others], axis=1).astype(np.int64)
-        frames = self.corpus.frames[self.rows[places]]
+        others = np.stack([self._others(anchor, generator) for anchor in anchors])
+        sounds = np.concatenate([anchors[:, None], others], axis=1).astype(np.int64)
+        frames = self.corpus.frames[self.rows[anchors]]
         pixels = self.reader.pixels(frames)
         patches, middle = self.reader.patches(pixels).cpu(), self.reader.middle(pixels).cpu()
         pictures = self._pictures(pixels)
         targets = np.zeros((*sounds.shape, self.reader.side, self.reader.side), np.uint8)
         weights = np.ones(sounds.shape, np.float32)
-        for anchor, heard in enumerate(sounds):
-            for place, sound in enumerate(heard):
-                cosines = (patches[anchor] @ self.sounds[sound]).numpy()
-                best = self._presence(cosines, pictures, anchor, sound)
-                if best < self.absent:
+        for index, anchor in enumerate(anchors):
+            for column, sound in enumerate(sounds[index]):
+                cosines = (patches[index] @ self.sounds[sound]).numpy()
+                presence = self._presence(cosines, pictures, index, sound)
+                if presence < bank.absent:
                     continue
-                if best < self.present and place:
-                    weights[anchor, place] = 0
+                if presence < bank.present and column:
+                    weights[index, column] = 0
                     continue
-                score = self._score(cosines, middle[anchor], places[anchor], sound, generator)
-                targets[anchor, place] = region_target(frames[anchor], score, self.config)
+                score = self._score(cosines, middle[index], bank, anchor, sound, generator)
+                targets[index, column] = region_target(frames[index], score, self.config)
         return {"sounds": sounds, "targets": targets, "weights": weights}
 
-    def _others(self, place: int, generator: np.random.Generator) -> np.ndarray:
-        """Places of sounds of other videos, (other_sounds,)."""
-        found = generator.choice(len(self.rows), self.config.other_sounds, replace=False)
-        videos = self.corpus.videos[self.rows]
-        if (videos[found] == videos[place]).any():
-            found = generator.choice(np.flatnonzero(videos != videos[place]), self.config.other_sounds, replace=False)
-        return found
+    def _others(self, anchor: int, generator: np.random.Generator) -> np.ndarray:
+        """Anchors of other videos whose sounds the anchor is labelled for too, (other_sounds,)."""
+        count = self.config.other_sounds
+        others = generator.choice(len(self.rows), count, replace=False)
+        if (self.videos[others] == self.videos[anchor]).any():
+            others = generator.choice(np.flatnonzero(self.videos != self.videos[anchor]), count, replace=False)
+        return others
 
     def _pictures(self, pixels: Tensor) -> Tensor | None:
         pictures = self.reader.pictures(pixels)
         return None if pictures is None else pictures.cpu()
 
-    def _presence(self, cosines: np.ndarray, pictures: Tensor | None, place: int, sound: int) -> float:
-        return support(cosines) if pictures is None else float(pictures[place] @ self.sounds[sound])
+    def _presence(self, cosines: np.ndarray, pictures: Tensor | None, index: int, sound: int) -> float:
+        """How well the frame at an index of a block agrees with a sound, the way the encoder was trained."""
+        return support(cosines) if pictures is None else float(pictures[index] @ self.sounds[sound])
 
     def _score(
-        self, cosines: np.ndarray, middle: Tensor, anchor: int, sound: int, generator: np.random.Generator
+        self,
+        cosines: np.ndarray,
+        middle: Tensor,
+        bank: Bank,
+        anchor: int,
+        sound: int,
+        generator: np.random.Generator,
     ) -> np.ndarray:
+        """(G, G): how much each patch of an anchor belongs to a sound; middle: (N, D) of its frame."""
         score = self.config.cosine * _standard(cosines)
         if self.config.contrast:
-            found = match_contrast(middle, *self._compared(anchor, sound, generator))
-            score = score + self.config.contrast * _standard(found.numpy())
+            contrast = match_contrast(middle, *self._compared(bank, anchor, sound, generator))
+            score = score + self.config.contrast * _standard(contrast.numpy())
         return score.reshape(self.reader.side, self.reader.side)
 
-    def _compared(self, anchor: int, sound: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _compared(self, bank: Bank, anchor: int, sound: int, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Bank features of frames that sound alike and of frames that do not, none of the anchor's own video."""
-        videos = self.corpus.videos[self.rows]
-        candidates = np.flatnonzero(videos[self.bank] != videos[anchor])
-        likeness = (self.sounds[self.bank[candidates]] @ self.sounds[sound]).numpy()
+        candidates = np.flatnonzero(self.videos[self.bank_rows] != self.videos[anchor])
+        likeness = (self.sounds[self.bank_rows[candidates]] @ self.sounds[sound]).numpy()
         order = candidates[np.argsort(-likeness, kind="stable")]
         rest = order[max(self.config.alike, len(order) // 2) :]
         unlike = generator.choice(rest, self.config.unlike, replace=len(rest) < self.config.unlike)
-        return self.middle[order[: self.config.alike]].float(), self.middle[unlike].float()
-
-
-def build_labels(
-    encoder: ImageBind,
-    corpus: Corpus,
-    rows: np.ndarray,
-    sounds: np.ndarray,
-    config: LabelConfig,
-    folder: Path,
-    *,
-    encoder_print: str,
-    report: Report | None = None,
-) -> Labels:
-    """Label all anchors, or read them from `folder` when the same ones were made before.
-
-    Finished blocks are never made again. Raises InputError when there are too few frames to compare with.
-    """
-    made_of = {"format": LABELS_FORMAT, "config": asdict(config), "block": BLOCK_ROWS, "bank": BANK_ROWS}
-    made_of |= {"encoder": encoder_print, "corpus": corpus.fingerprint, "rows": len(rows)}
-    name = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
-    folder = folder / f"labels-{name}"
-    folder.mkdir(parents=True, exist_ok=True)
-    labeller = Labeller(encoder, corpus, rows, sounds, config)
-    paths = {first: folder / f"{first:08d}.npz" for first in range(0, len(rows), BLOCK_ROWS)}
-    centre = folder / "centre.json"
-    for done, (first, path) in enumerate(paths.items()):
-        if centre.is_file() and _read_block(path) is not None:
-            continue
-        if labeller.middle is None:
-            labeller.prepare(report)
-            with written_whole(centre) as partial:
-                partial.write_text(json.dumps(labeller.centre) + "\n")
-        found = labeller.block(first)
-        with written_whole(path) as partial, partial.open("wb") as file:
-            np.savez(file, **found)
-        if report:
-            report("labelling", min((done + 1) * BLOCK_ROWS, len(rows)), len(rows))
-    blocks = [_read_block(path) for path in paths.values()]
-    joined = {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
-    return Labels(rows=rows, centre=json.loads(centre.read_text()), **{**joined, "sounds": rows[joined["sounds"]]})
-
-
-def _read_block(path: Path) -> dict[str, np.ndarray] | None:
-    """A finished block; None where there is none, or only a damaged one."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {key: stored[key] for key in ("sounds", "targets", "weights")}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return None
+        return bank.middle[order[: self.config.alike]].float(), bank.middle[unlike].float()
 
 
 def _standard(values: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -18,8 +19,10 @@ from scipy.io import wavfile
 
 from moca.corpus import decoding as parts
 from moca.corpus import storage
-from moca.corpus.corpus import Corpus, build_corpus, corpus_from_arrays, read_corpus
-from moca.corpus.sources import ReadingConfig, VideoSource, find_clips
+from moca.corpus.building import build_corpus
+from moca.corpus.corpus import Corpus, corpus_from_arrays, read_corpus
+from moca.corpus.finding import find_clips
+from moca.corpus.sources import ReadingConfig, VideoSource
 from moca.errors import InputError
 from moca.media import read_steps, write_video
 
@@ -185,7 +188,7 @@ class Stopped(Exception):
 
 
 def stop_after(count: int):
-    def progress(done: int, total: int) -> None:
+    def progress(what: str, done: int, total: int) -> None:
         if done == count:
             raise Stopped
 
@@ -202,7 +205,7 @@ def test_a_stopped_build_goes_on_and_decodes_nothing_twice(originals, tmp_path, 
     calls = []
     corpus = build_corpus(sources, out, image_size=SIZE, progress=lambda *call: calls.append(call))
     assert decodes == [source.name for source in sources]
-    assert calls == [(done, 12) for done in range(5, 13)]
+    assert calls == [("reading videos", done, 12) for done in range(5, 13)]
     assert corpus.fingerprint == whole.fingerprint and (corpus.times_s == whole.times_s).all()
     assert sorted(path.name for path in out.iterdir()) == ["corpus.json", "frames.npy", "waves.npy"]
 
@@ -210,7 +213,7 @@ def test_a_stopped_build_goes_on_and_decodes_nothing_twice(originals, tmp_path, 
 def test_a_build_stopped_while_joining_goes_on(originals, tmp_path, decodes, monkeypatch):
     out, sources = tmp_path / "out", good(originals)[:3]
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "write_text_whole", lambda path, text: stop_after(1)(1, 1))
+        patch.setattr(storage, "write_json_whole", lambda path, value, indent: stop_after(1)("", 1, 1))
         with pytest.raises(Stopped):
             build_corpus(sources, out, image_size=SIZE)
     assert refusal(read_corpus, out).endswith("holds no finished corpus (no corpus.json); build one there first.")
@@ -235,7 +238,8 @@ def test_a_finished_corpus_is_used_at_once_and_other_settings_are_not_mistaken_f
     one = build(originals, out)
     count, times = len(decodes), {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     again = build(originals, out, progress=lambda *call: calls.append(call))
-    assert len(decodes) == count == 17 and calls == [(17, 17)] and again.fingerprint == one.fingerprint
+    assert len(decodes) == count == 17 and calls == [("reading videos", 17, 17)]
+    assert again.fingerprint == one.fingerprint
     assert {path.name: path.stat().st_mtime_ns for path in out.iterdir()} == times
     assert build(originals, out, steps_per_video=1).fingerprint != one.fingerprint and len(decodes) == 2 * count
     assert build(originals, out).fingerprint == one.fingerprint and len(decodes) == 3 * count
@@ -323,10 +327,10 @@ def test_neither_workers_nor_a_stop_change_the_rows_and_a_crash_costs_one_video(
 
 _KILLED = """
 import os, signal, sys
-from moca.corpus.corpus import build_corpus
-from moca.corpus.sources import find_clips
+from moca.corpus.building import build_corpus
+from moca.corpus.finding import find_clips
 
-def show_workers(done, total):
+def show_workers(what, done, total):
     import multiprocessing
     print(*(child.pid for child in multiprocessing.active_children()), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -412,7 +416,7 @@ def test_refusals_change_nothing(originals, tmp_path):
         refusal(build_corpus, sources, out, image_size=SIZE) == f"{out} must be a folder, it is a file; choose another."
     )
     assert refusal(build_corpus, sources, out / "in", image_size=SIZE) == (
-        f"{out / 'in' / 'parts'} cannot be written to (Not a directory); choose a folder you may write to."
+        f"{out / 'in'} cannot be written to (Not a directory); choose a folder you may write to."
     )
     assert out.read_text() == "a file"
 
@@ -508,3 +512,22 @@ def test_times_and_names_must_fit_too():
     assert refusal(corpus_from_arrays, FRAMES, WAVES, videos, names=["a"]).startswith(
         "videos must count up from 0 to 0, one number for every name"
     )
+
+
+def test_two_that_build_in_one_folder_at_once_decode_every_video_once(originals, tmp_path, decodes):
+    sources, corpora = good(originals)[:6], []
+    expected = build_corpus(sources, tmp_path / "alone", image_size=SIZE).fingerprint
+    decodes.clear()
+    start = threading.Barrier(2, timeout=30)
+
+    def work() -> None:
+        start.wait()
+        corpora.append(build_corpus(sources, tmp_path / "out", image_size=SIZE).fingerprint)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert corpora == [expected, expected] and sorted(decodes) == [source.name for source in sources]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["corpus.json", "frames.npy", "waves.npy"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from moca.corpus.sources import AVSBenchSource, ReadingConfig, VideoSource, evenly_spread, find_clips, square, to_int16
+from moca.corpus.finding import find_clips
+from moca.corpus.sources import AVSBenchSource, ReadingConfig, VideoSource, evenly_spread, square, to_int16
 from moca.data.audio import read_wav
 from moca.errors import InputError
 from moca.foundation.preprocessing import preprocess_frames
@@ -199,7 +200,7 @@ def test_masks_and_labels_are_not_part_of_a_source(stage, tmp_path):
     assert not any("gt_masks" in str(path) for path in source.files) and len(source.files) == 6
     table, sources = vggsound(tmp_path, there=3)
     assert sources and {field.name for field in fields(sources[0])} == {"name", "path"}
-    assert "secret" in table.read_text() and not any("secret" in repr(found) for found in sources)
+    assert "secret" in table.read_text() and not any("secret" in repr(entry) for entry in sources)
 
 
 def vggsound(folder: Path, *, there: int, listed: int = 3):

@@ -14,15 +14,15 @@ def features():
 
 def naive(features, neighbours, videos):
     """Every pair in a loop: the most similar rows of another video."""
-    found = []
+    rows = []
     for row, one in enumerate(features):
         cosines = {
             other: float(one @ two / np.linalg.norm(one) / np.linalg.norm(two))
             for other, two in enumerate(features)
             if videos[other] != videos[row]
         }
-        found.append(sorted(cosines, key=lambda other: -cosines[other])[:neighbours])
-    return np.array(found)
+        rows.append(sorted(cosines, key=lambda other: -cosines[other])[:neighbours])
+    return np.array(rows)
 
 
 def test_table_agrees_with_a_naive_loop(features):
@@ -60,8 +60,8 @@ def test_rows_that_their_video_leaves_short_are_searched_exactly(features, monke
 
 def test_a_row_is_never_its_own_neighbour_even_among_duplicates():
     table = neighbour_table(np.ones((6, 3)), 5)
-    for row, found in enumerate(table):
-        assert sorted(found) == sorted(set(range(6)) - {row})
+    for row, neighbours in enumerate(table):
+        assert sorted(neighbours) == sorted(set(range(6)) - {row})
 
 
 def test_scaling_rows_changes_nothing_and_turning_one_does(features):
@@ -110,10 +110,10 @@ def test_inverted_lists_find_most_and_never_leave_a_row_short(monkeypatch, neigh
     features = np.random.default_rng(4).normal(size=(600, 6))
     videos, rows = np.arange(600) // 5, np.arange(600)
     exact = NeighbourSearch(features, neighbours, videos=videos).nearest(rows)[0]
-    found = NeighbourSearch(features, neighbours, videos=videos, index="ivf").nearest(rows)[0]
-    recall = np.mean([np.isin(one, other).mean() for one, other in zip(exact, found, strict=True)])
+    table = NeighbourSearch(features, neighbours, videos=videos, index="ivf").nearest(rows)[0]
+    recall = np.mean([np.isin(one, other).mean() for one, other in zip(exact, table, strict=True)])
     assert 0.4 < recall < 1
-    for row, others in enumerate(found):
+    for row, others in enumerate(table):
         assert len(set(others)) == neighbours and min(others) >= 0 and videos[row] not in videos[others]
 
 

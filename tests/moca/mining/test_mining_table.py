@@ -26,7 +26,7 @@ def features():
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def searched(monkeypatch):
     """First rows of the blocks that were searched."""
     seen = []
     inner = searching.NeighbourSearch.nearest
@@ -37,7 +37,7 @@ def asked(monkeypatch):
 
 
 def stopping_after(rows):
-    def progress(done, total):
+    def progress(what, done, total):
         if done >= rows:
             raise KeyboardInterrupt
 
@@ -50,10 +50,10 @@ def names(folder):
 
 def test_table_on_disk_is_the_table(features, tmp_path):
     told = []
-    table = build_table(features, CONFIG, tmp_path / "new" / "run", progress=lambda *rows: told.append(rows))
+    table = build_table(features, CONFIG, tmp_path / "new" / "run", progress=lambda *report: told.append(report))
     np.testing.assert_array_equal(table.indices, neighbour_table(features, 4))
     assert (table.indices.dtype, table.similarities.dtype) == (np.int64, np.float32)
-    assert told == [(16, 50), (32, 50), (48, 50), (50, 50)]
+    assert told == [("neighbours", done, 50) for done in (16, 32, 48, 50)]
     assert names(tmp_path / "new" / "run") == ["indices.npy", "similarities.npy", "table.json"]
     again = read_table(tmp_path / "new" / "run")
     assert isinstance(again.indices, np.memmap) and again.fingerprint == table.fingerprint
@@ -69,17 +69,17 @@ def test_videos_reach_the_search(features, tmp_path):
 
 
 @pytest.mark.parametrize("config", [CONFIG, LISTS], ids=["flat", "ivf"])
-def test_a_stopped_build_goes_on_and_ends_the_same(features, tmp_path, asked, monkeypatch, config):
+def test_a_stopped_build_goes_on_and_ends_the_same(features, tmp_path, searched, monkeypatch, config):
     whole = build_table(features, config, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         build_table(features, config, tmp_path / "stopped", progress=stopping_after(32))
     with pytest.raises(InputError, match="must hold a finished neighbour table"):
         read_table(tmp_path / "stopped")
-    asked.clear()
+    searched.clear()
     monkeypatch.setattr(searching, "train_lists", lambda features: pytest.fail("trained twice"))
     told = []
-    resumed = build_table(features, config, tmp_path / "stopped", progress=lambda *rows: told.append(rows))
-    assert asked == [32, 48] and told == [(32, 50), (48, 50), (50, 50)]
+    resumed = build_table(features, config, tmp_path / "stopped", progress=lambda *report: told.append(report))
+    assert searched == [32, 48] and told == [("neighbours", done, 50) for done in (32, 48, 50)]
     np.testing.assert_array_equal(resumed.indices, whole.indices)
     np.testing.assert_array_equal(resumed.similarities, whole.similarities)
     assert resumed.fingerprint == whole.fingerprint
@@ -91,40 +91,40 @@ def test_lists_and_the_exact_search_differ_here(features, tmp_path):
     assert not np.array_equal(flat.indices, lists.indices) and flat.fingerprint != lists.fingerprint
 
 
-def test_a_damaged_block_is_made_again(features, tmp_path, asked):
+def test_a_damaged_block_is_made_again(features, tmp_path, searched):
     with pytest.raises(KeyboardInterrupt):
         build_table(features, CONFIG, tmp_path, progress=stopping_after(32))
     part = next(tmp_path.glob("parts-*/rows-000000000.npz"))
     part.write_bytes(part.read_bytes()[:100])
-    asked.clear()
+    searched.clear()
     table = build_table(features, CONFIG, tmp_path)
-    assert asked == [0, 32, 48]
+    assert searched == [0, 32, 48]
     np.testing.assert_array_equal(table.indices, neighbour_table(features, 4))
 
 
-def test_a_stop_while_joining_loses_nothing_and_mixes_nothing(features, tmp_path, asked, monkeypatch):
+def test_a_stop_while_joining_loses_nothing_and_mixes_nothing(features, tmp_path, searched, monkeypatch):
     build_table(features[::-1], CONFIG, tmp_path)
     with monkeypatch.context() as broken:
-        broken.setattr(tables, "write_text_whole", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(tables, "write_json_whole", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             build_table(features, CONFIG, tmp_path)
     with pytest.raises(InputError, match="must hold a finished neighbour table"):
         read_table(tmp_path)  # half of it would be the old one's
-    asked.clear()
+    searched.clear()
     table = build_table(features, CONFIG, tmp_path)
-    assert asked == []
+    assert searched == []
     np.testing.assert_array_equal(table.indices, neighbour_table(features, 4))
 
 
-def test_a_finished_table_is_read_and_not_built(features, tmp_path, asked):
+def test_a_finished_table_is_read_and_not_built(features, tmp_path, searched):
     first = build_table(features, CONFIG, tmp_path)
-    asked.clear()
+    searched.clear()
     again = build_table(features.astype(np.float64), CONFIG, tmp_path, progress=lambda *_: pytest.fail("built"))
-    assert asked == [] and again.fingerprint == first.fingerprint
+    assert searched == [] and again.fingerprint == first.fingerprint
 
 
 @pytest.mark.parametrize("damage", ["record", "array", "format"])
-def test_a_damaged_table_is_built_again(features, tmp_path, asked, damage):
+def test_a_damaged_table_is_built_again(features, tmp_path, searched, damage):
     build_table(features, CONFIG, tmp_path)
     record = json.loads((tmp_path / "table.json").read_text())
     if damage == "record":
@@ -138,9 +138,9 @@ def test_a_damaged_table_is_built_again(features, tmp_path, asked, damage):
     assert str(caught.value) == (
         f"{tmp_path} must hold a finished neighbour table, got none or a damaged one; build it again."
     )
-    asked.clear()
+    searched.clear()
     assert build_table(features, CONFIG, tmp_path).fingerprint == record["fingerprint"]
-    assert asked == [0, 16, 32, 48]
+    assert searched == [0, 16, 32, 48]
     assert read_table(tmp_path).indices.shape == (50, 4)
 
 

@@ -146,9 +146,9 @@ def test_purity_agrees_with_a_naive_loop(features):
     anchors = [row for row in range(60) if classes[row]]
     hits = [bool(classes[row] & classes[other]) for row in anchors for other in table[row]]
     chance = [bool(classes[row] & classes[other]) for row in anchors for other in range(60) if other != row]
-    found = purity(table, classes)
-    assert found == pytest.approx({"purity": np.mean(hits), "chance": np.mean(chance), "anchors": len(anchors)})
-    assert 0 < len(anchors) < 60 and found["purity"] != found["chance"]
+    shares = purity(table, classes)
+    assert shares == pytest.approx({"purity": np.mean(hits), "chance": np.mean(chance), "anchors": len(anchors)})
+    assert 0 < len(anchors) < 60 and shares["purity"] != shares["chance"]
 
 
 def test_purity_of_perfect_neighbours_of_wrong_ones_and_of_none():

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from moca.corpus.sources import find_clips
+from moca.corpus.finding import find_clips
 from moca.errors import InputError
 from moca.output.batch import run_folders, segment_many
 from moca.output.config import OutputConfig

@@ -68,7 +68,7 @@ def test_blocks_follow_the_trunk(trainings):
 def test_trained_once_shared_and_never_again(trainings, tmp_path):
     heard = []
     made = trainings(steps=2, training=TINY)
-    made.progress = lambda what, done, total: heard.append(what)
+    made.progress = lambda what, done, total, **values: heard.append(what)
     out = made.trained(MOCA, 0)
     assert out == tmp_path / "out" / "trained" / "moca" / "seed-0" and (out / "pipeline.json").is_file()
     assert {"moca, seed 0: reading videos", "moca, seed 0: labelling", "moca, seed 0: training"} <= set(heard)
@@ -88,7 +88,7 @@ def test_trained_once_shared_and_never_again(trainings, tmp_path):
 
 
 def test_a_stopped_training_goes_on(trainings, tmp_path):
-    def stop(what, done, total):
+    def stop(what, done, total, **values):
         if what.endswith(": training") and done == 2:
             raise KeyboardInterrupt
 
@@ -98,7 +98,7 @@ def test_a_stopped_training_goes_on(trainings, tmp_path):
         stopped.trained(MOCA, 0)
     assert not (tmp_path / "out" / "trained" / "moca" / "seed-0" / "pipeline.json").exists()
     seen = []
-    stopped.progress = lambda what, done, total: seen.append((what, done))
+    stopped.progress = lambda what, done, total, **values: seen.append((what, done))
     stopped.trained(MOCA, 0)
     assert [done for what, done in seen if what.endswith(": training")] == [3]
 

@@ -40,11 +40,11 @@ def attach(encoder):
 @pytest.fixture(scope="session")
 def drawn() -> SimpleNamespace:
     """frames, waves and videos of 14 drawn videos of two seconds; the rows in `SILENT` have digital silence."""
-    found = [sample_frame(row, "s4", 32) for row in range(VIDEOS * STEPS)]
-    waves = np.stack([(frame.audio * 32_000).round().astype(np.int16) for frame in found])
+    samples = [sample_frame(row, "s4", 32) for row in range(VIDEOS * STEPS)]
+    waves = np.stack([(frame.audio * 32_000).round().astype(np.int16) for frame in samples])
     waves[list(SILENT)] = 0
     return SimpleNamespace(
-        frames=np.stack([frame.frame for frame in found]),
+        frames=np.stack([frame.frame for frame in samples]),
         waves=waves,
         videos=np.repeat(np.arange(VIDEOS), STEPS),
         silent=SILENT,

@@ -20,8 +20,10 @@ from moca.foundation.imagebind.model import random_imagebind
 from moca.media.logmel import LogMelConfig
 from moca.mining import MiningConfig
 from moca.training.config import LabelConfig, TrainConfig
-from moca.training.loop import make_accelerator, train
+from moca.training.loop import train
 from moca.training.losses.objective import Objective
+from moca.training.losses.preparing import prepare
+from moca.training.processes import make_accelerator
 
 STEPS = 30
 CONFIG = TrainConfig(
@@ -58,12 +60,12 @@ def run(folder: Path, *, pause_s: float = 0.0) -> None:
         readout=8,
         generator=torch.Generator().manual_seed(0),
     )
-    objective = Objective(encoder, towers, corpus, CONFIG, folder / "prepared")
+    objective = Objective(encoder, towers, corpus, CONFIG, prepare(encoder, corpus, CONFIG, folder / "prepared"))
     prints = {"encoder": fingerprint(encoder.state_dict()), "corpus": corpus.fingerprint}
     accelerator = make_accelerator("cpu")
     train(
-        objective, towers, CONFIG, folder, resume=True, accelerator=accelerator, fingerprints=prints,
-        progress=lambda history, total: time.sleep(pause_s),
+        objective, CONFIG, folder, resume=True, accelerator=accelerator, fingerprints=prints,
+        progress=lambda what, done, total, **values: time.sleep(pause_s),
     )  # fmt: skip
     save_adapters(folder / "adapters", towers, fingerprint=prints["encoder"])
 

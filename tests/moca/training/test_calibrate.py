@@ -34,18 +34,18 @@ def stopped(supports, gates) -> float:
 
 
 def test_agrees_with_percentiles_over_sounding_frames(segmenter, corpus):
-    found = calibrate(segmenter, corpus)
+    settings = calibrate(segmenter, corpus)
     rows = sounding_rows(corpus)
     scores = agreement(segmenter, corpus, rows)
     supports = [scores.max((1, 2))]  # 2.5% of 16 patches is one
-    gates = [found.gate]
+    gates = [settings.gate]
     if segmenter.pipeline.towers.readout is not None:
         supports.append(segmenter.frozen_presence(steps_of(corpus, rows)))
-        gates.append(found.gate_frozen)
+        gates.append(settings.gate_frozen)
     else:
-        assert found.gate_frozen == -1  # only a read-out leaves the cosines free to be a gate of their own
+        assert settings.gate_frozen == -1  # only a read-out leaves the cosines free to be a gate of their own
     assert gates == pytest.approx(joint_gates(supports), abs=2e-4)
-    assert [found.heat_low, found.heat_high] == pytest.approx(np.percentile(scores, HEAT_PERCENTILES), abs=1e-4)
+    assert [settings.heat_low, settings.heat_high] == pytest.approx(np.percentile(scores, HEAT_PERCENTILES), abs=1e-4)
 
 
 @pytest.mark.parametrize("kinds", [1, 2, 3])
@@ -54,9 +54,9 @@ def test_gates_share_the_highest_percentile_that_stops_no_more_than_allowed(kind
     supports = [generator.random(400) for _ in range(kinds)]
     tried = [[np.percentile(values, percent) for values in supports] for percent in np.arange(0, 10, 0.01)]
     expected = [gates for gates in tried if stopped(supports, gates) <= 0.1][-1]
-    found = joint_gates(supports, stopped=10.0)
-    assert found == pytest.approx(expected, abs=1e-3)
-    assert 0.08 < stopped(supports, found) <= 0.105
+    shared = joint_gates(supports, stopped=10.0)
+    assert shared == pytest.approx(expected, abs=1e-3)
+    assert 0.08 < stopped(supports, shared) <= 0.105
 
 
 def test_gates_that_agree_stop_as_many_as_one():
@@ -72,11 +72,11 @@ def test_gates_of_one_frame_and_of_equal_frames_stop_none(values):
 
 def test_nothing_else_changes_and_the_settings_before_do_not_matter(segmenter, corpus):
     before = segmenter.config
-    found = calibrate(segmenter, corpus)
-    assert segmenter.config is before and found != before
-    assert dataclasses.replace(found, **{name: getattr(before, name) for name in CALIBRATED}) == before
-    segmenter.config = found
-    assert calibrate(segmenter, corpus) == found
+    settings = calibrate(segmenter, corpus)
+    assert segmenter.config is before and settings != before
+    assert dataclasses.replace(settings, **{name: getattr(before, name) for name in CALIBRATED}) == before
+    segmenter.config = settings
+    assert calibrate(segmenter, corpus) == settings
 
 
 def test_silent_frames_do_not_count(segmenter, corpus, drawn):
@@ -97,16 +97,16 @@ def test_at_most_count_frames_are_read_evenly_spread(segmenter, corpus, monkeypa
         return features(steps)
 
     monkeypatch.setattr(segmenter, "features", watched)
-    found = calibrate(segmenter, corpus, count=count)
+    settings = calibrate(segmenter, corpus, count=count)
     assert read == [corpus.frames[row].tobytes() for row in sounding_rows(corpus)[list(places)]]
-    assert found.heat_low < found.heat_high
+    assert settings.heat_low < settings.heat_high
 
 
 def test_one_frame_and_flat_scores_leave_a_range(segmenter, corpus, monkeypatch):
     monkeypatch.setattr(segmenter, "features", lambda steps: (None, np.full((len(steps), 4, 4), 0.25, np.float32)))
     monkeypatch.setattr(segmenter, "frozen_presence", lambda steps: np.full(len(steps), 0.5))
-    found = calibrate(segmenter, corpus)
-    assert (found.gate, found.heat_low, found.heat_high) == (0.25, 0.25, 0.26)
+    settings = calibrate(segmenter, corpus)
+    assert (settings.gate, settings.heat_low, settings.heat_high) == (0.25, 0.25, 0.26)
 
 
 def test_a_calibrated_gate_opens_for_almost_every_training_frame(segmenter, corpus):

@@ -24,7 +24,7 @@ def checkpoint(step: int = 10) -> Checkpoint:
     optimiser.step()
     return Checkpoint(
         step=step,
-        towers={"weight": parameter.detach(), "half": torch.ones(2, dtype=torch.bfloat16)},
+        trained={"weight": parameter.detach(), "half": torch.ones(2, dtype=torch.bfloat16)},
         optimiser=optimiser.state_dict(),
         random={"cpu": torch.get_rng_state()},
         history={"step": list(range(1, step + 1)), "active": [None] * step},
@@ -50,8 +50,8 @@ def test_a_checkpoint_comes_back_to_the_last_bit(tmp_path):
     assert path.name == "step-000010.pt"
     read = read_silently(path.parent)
     assert (read.step, read.history) == (written.step, written.history)
-    for name, value in written.towers.items():
-        assert torch.equal(read.towers[name], value) and read.towers[name].dtype == value.dtype
+    for name, value in written.trained.items():
+        assert torch.equal(read.trained[name], value) and read.trained[name].dtype == value.dtype
     assert torch.equal(read.random["cpu"], written.random["cpu"])
     assert torch.equal(read.optimiser["state"][0]["exp_avg"], written.optimiser["state"][0]["exp_avg"])
     assert read.optimiser["param_groups"] == written.optimiser["param_groups"]
@@ -73,8 +73,8 @@ def test_a_damaged_newest_one_falls_back_to_the_one_before_with_a_note(tmp_path,
     write_checkpoint(tmp_path, checkpoint(10), ORIGIN)
     path = write_checkpoint(tmp_path, checkpoint(20), ORIGIN)
     data = bytearray(path.read_bytes())
-    place = data.index(checkpoint(20).towers["weight"].numpy().tobytes())
-    data[place] ^= 1  # the lowest bit of one number
+    offset = data.index(checkpoint(20).trained["weight"].numpy().tobytes())
+    data[offset] ^= 1  # the lowest bit of one number
     path.write_bytes(
         {"cut": data[: len(data) // 2], "empty": b"", "text": b"not a file", "flipped": bytes(data)}[damage]
     )
@@ -87,17 +87,17 @@ def test_any_flipped_byte_of_the_numbers_and_settings_is_noticed_or_changes_noth
     path = write_checkpoint(tmp_path, checkpoint(), ORIGIN)
     whole, expected = path.read_bytes(), read_silently(tmp_path)
     noticed = 0
-    for place in np.random.default_rng(0).integers(0, len(whole), 60):
+    for offset in np.random.default_rng(0).integers(0, len(whole), 60):
         data = bytearray(whole)
-        data[place] ^= 255
+        data[offset] ^= 255
         path.write_bytes(data)
         try:
-            found = read_newest(tmp_path, ORIGIN)
+            checkpoint_read = read_newest(tmp_path, ORIGIN)
         except InputError:
             noticed += 1
         else:
-            assert all(torch.equal(found.towers[name], value) for name, value in expected.towers.items())
-            assert found.history == expected.history and found.step == expected.step
+            assert all(torch.equal(checkpoint_read.trained[name], value) for name, value in expected.trained.items())
+            assert checkpoint_read.history == expected.history and checkpoint_read.step == expected.step
     assert noticed > 10
 
 

@@ -156,8 +156,8 @@ def test_the_papers_preset_is_the_papers():
 
 
 def test_adapter_sizes_are_those_asked_for_or_fit_the_width():
-    asked = TrainConfig(bottleneck=10, latents=3).adapter_sizes(1280)
-    assert (asked.bottleneck, asked.latents) == (10, 3)
+    given = TrainConfig(bottleneck=10, latents=3).adapter_sizes(1280)
+    assert (given.bottleneck, given.latents) == (10, 3)
     narrow, wide = TrainConfig().adapter_sizes(128), TrainConfig().adapter_sizes(1280)
     assert narrow.bottleneck < wide.bottleneck
     assert all(sizes.latents == sizes.bottleneck // 2 for sizes in (narrow, wide))

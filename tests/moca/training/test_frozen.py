@@ -27,9 +27,9 @@ def pixels(reader, corpus):
 
 @pytest.mark.parametrize("silence_dbfs", [-60.0, -25.0])
 def test_sounding_rows_agree_with_a_loop(corpus, silence_dbfs):
-    found = sounding_rows(corpus, silence_dbfs=silence_dbfs)
+    rows = sounding_rows(corpus, silence_dbfs=silence_dbfs)
     expected = [row for row in range(len(corpus)) if level_dbfs(corpus.sound(row)) > silence_dbfs]
-    assert found.dtype == np.int64 and found.tolist() == expected and 0 < len(expected) < len(corpus)
+    assert rows.dtype == np.int64 and rows.tolist() == expected and 0 < len(expected) < len(corpus)
 
 
 def test_sounding_rows_are_those_that_are_not_silent(corpus, drawn):
@@ -50,29 +50,29 @@ def test_a_silent_corpus_has_no_sounding_row(silent_corpus, reader):
 
 def test_sounds_are_the_encoders_directions_whatever_the_batch(reader, encoder, corpus, monkeypatch):
     rows = np.array([7, 3, 3, 20, 0])
-    found = reader.sounds(corpus, rows)
+    sounds = reader.sounds(corpus, rows)
     mels = log_mel(torch.from_numpy(corpus.sound(rows)), encoder.config.log_mel)
     with torch.no_grad():
         expected = F.normalize(encoder.embed_audio(mels), dim=-1)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    assert sounds.dtype == np.float32
+    np.testing.assert_allclose(sounds, expected.numpy(), atol=1e-5)
     # Rows of one batch may pass through different vector lanes: equal only up to the last bits.
-    np.testing.assert_allclose(found[1], found[2], atol=1e-6)
-    assert not np.allclose(found[0], found[1], atol=1e-3)
+    np.testing.assert_allclose(sounds[1], sounds[2], atol=1e-6)
+    assert not np.allclose(sounds[0], sounds[1], atol=1e-3)
     monkeypatch.setattr(frozen, "BATCH_ROWS", 2)
-    np.testing.assert_allclose(reader.sounds(corpus, rows), found, atol=1e-6)
+    np.testing.assert_allclose(reader.sounds(corpus, rows), sounds, atol=1e-6)
 
 
 def test_patches_average_a_frame_and_its_mirror_image(reader, encoder, pixels):
-    found = reader.patches(pixels).unflatten(1, (4, 4))
+    patches = reader.patches(pixels).unflatten(1, (4, 4))
     with torch.no_grad():
         plain = encoder.embed_patches(pixels).unflatten(1, (4, 4))
         mirrored = encoder.embed_patches(pixels.flip(-1)).unflatten(1, (4, 4))
     for row, column in ((0, 0), (1, 3), (3, 2)):
         expected = F.normalize(plain[:, row, column] + mirrored[:, row, 3 - column], dim=-1)
-        torch.testing.assert_close(found[:, row, column], expected)
-    assert found.shape == (5, 4, 4, 8) and found.dtype == torch.float32
-    torch.testing.assert_close(found.norm(dim=-1), torch.ones(5, 4, 4))
+        torch.testing.assert_close(patches[:, row, column], expected)
+    assert patches.shape == (5, 4, 4, 8) and patches.dtype == torch.float32
+    torch.testing.assert_close(patches.norm(dim=-1), torch.ones(5, 4, 4))
 
 
 def test_patches_are_read_as_asked(encoder, corpus):
@@ -91,18 +91,18 @@ def test_patches_are_read_as_asked(encoder, corpus):
 
 
 def test_a_mirrored_frame_has_mirrored_patches(reader, encoder, pixels):
-    found, other = (reader.patches(side).unflatten(1, (4, 4)) for side in (pixels, pixels.flip(-1)))
-    torch.testing.assert_close(found, other.flip(2))
+    of_frame, of_mirrored = (reader.patches(side).unflatten(1, (4, 4)) for side in (pixels, pixels.flip(-1)))
+    torch.testing.assert_close(of_frame, of_mirrored.flip(2))
     with torch.no_grad():
         plain, mirrored = (encoder.embed_patches(side).unflatten(1, (4, 4)) for side in (pixels, pixels.flip(-1)))
     assert not torch.allclose(plain, mirrored.flip(2), atol=1e-3)  # the encoder alone does not do that
 
 
 def test_pictures_are_read_by_the_class_token_where_it_was_trained(reader, encoder, pixels):
-    found = reader.pictures(pixels)
+    pictures = reader.pictures(pixels)
     with torch.no_grad():
-        torch.testing.assert_close(found, encoder.embed_image(pixels))
-    assert not found.requires_grad and not torch.allclose(found[0], found[1], atol=1e-3)
+        torch.testing.assert_close(pictures, encoder.embed_image(pixels))
+    assert not pictures.requires_grad and not torch.allclose(pictures[0], pictures[1], atol=1e-3)
     encoder.config = replace(encoder.config, pooling="dense")
     assert FrozenReader(encoder).pictures(pixels) is None
 
@@ -117,9 +117,9 @@ def test_middle_tokens_are_those_after_two_thirds_of_the_blocks(reader, encoder,
         last = x + tower.attend(2, x)
         last = last + tower.feed(2, last)
         torch.testing.assert_close(last, tower(tower.tokens(pixels)))  # these are the encoder's blocks
-    found = reader.middle(pixels)
-    torch.testing.assert_close(found, F.normalize(x[:, 1:], dim=-1))
-    assert found.shape == (5, 16, 16) and found.dtype == torch.float32
+    middle = reader.middle(pixels)
+    torch.testing.assert_close(middle, F.normalize(x[:, 1:], dim=-1))
+    assert middle.shape == (5, 16, 16) and middle.dtype == torch.float32
 
 
 def test_a_trunk_of_one_block_has_a_middle(reader, encoder, pixels):

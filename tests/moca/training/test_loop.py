@@ -17,10 +17,12 @@ import pytest
 import torch
 
 from moca.errors import InputError
-from moca.training.config import TrainConfig
-from moca.training.loop import Interrupted, make_accelerator, make_optimiser, rate, train
+from moca.training.config import LoopConfig
+from moca.training.loop import Interrupted, ParameterGroup, rate, train
+from moca.training.processes import make_accelerator
 
-CONFIG = TrainConfig(steps=12, batch=4, lr=0.05, readout_lr=0.2, warmup=3, clip_norm=1.0, checkpoint_every=5)
+CONFIG = LoopConfig(steps=12, warmup=3, clip_norm=1.0, checkpoint_every=5)
+BATCH, LR, READOUT_LR = 4, 0.05, 0.2
 
 
 class Towers(torch.nn.Module):
@@ -36,13 +38,20 @@ class Towers(torch.nn.Module):
 class Quadratic:
     """Mean squared distance to noise that is drawn from the seed and the step; calls on_step before each."""
 
-    def __init__(self, towers: Towers, seed: int = 0, on_step=lambda step: None) -> None:
-        self.towers, self.seed, self.on_step, self.asked = towers, seed, on_step, []
+    def __init__(self, towers: Towers, seed: int = 0, on_step=lambda step: None, batch: int = BATCH) -> None:
+        self.towers, self.seed, self.on_step, self.batch, self.steps = towers, seed, on_step, batch, []
+        self.state_dict, self.load_state_dict, self.to = towers.state_dict, towers.load_state_dict, towers.to
+
+    def parameter_groups(self):
+        return [
+            ParameterGroup(name="weight", parameters=[self.towers.weight], lr=LR),
+            ParameterGroup(name="readout", parameters=[self.towers.readout], lr=READOUT_LR),
+        ]
 
     def loss(self, step, *, part=0, parts=1):
         self.on_step(step)
-        self.asked.append(step)
-        noise = np.random.default_rng([self.seed, step]).normal(size=(CONFIG.batch, 7))[part::parts]
+        self.steps.append(step)
+        noise = np.random.default_rng([self.seed, step]).normal(size=(BATCH, 7))[part::parts]
         target = torch.from_numpy(noise.astype(np.float32))
         now = torch.cat([self.towers.weight, self.towers.readout])
         loss = ((now - target) ** 2).sum(1).mean()
@@ -53,13 +62,13 @@ def values(towers: Towers) -> np.ndarray:
     return torch.cat([towers.weight, towers.readout]).detach().numpy().copy()
 
 
-def naive(config: TrainConfig, steps: int) -> np.ndarray:
+def naive(config: LoopConfig, steps: int) -> np.ndarray:
     """Adam (Kingma and Ba, 2015, algorithm 1) written out in float64."""
     now = values(Towers()).astype(np.float64)
-    lr = np.array([config.lr] * 5 + [config.readout_lr] * 2)
+    lr = np.array([LR] * 5 + [READOUT_LR] * 2)
     first, second = np.zeros(7), np.zeros(7)
     for step in range(steps):
-        noise = np.random.default_rng([0, step]).normal(size=(config.batch, 7)).astype(np.float32)
+        noise = np.random.default_rng([0, step]).normal(size=(BATCH, 7)).astype(np.float32)
         gradient = 2 * (now - noise).mean(0)
         norm = np.linalg.norm(gradient)
         if config.clip_norm is not None and norm > config.clip_norm:
@@ -74,8 +83,8 @@ def naive(config: TrainConfig, steps: int) -> np.ndarray:
 def run(folder, config=CONFIG, **keywords):
     towers = Towers()
     on_step = keywords.pop("on_step", lambda step: None)
-    objective = Quadratic(towers, on_step=on_step)
-    history = train(objective, towers, config, folder, accelerator=make_accelerator("cpu"), **keywords)
+    objective = Quadratic(towers, on_step=on_step, batch=keywords.pop("batch", BATCH))
+    history = train(objective, config, folder, accelerator=make_accelerator("cpu"), **keywords)
     return towers, history, objective
 
 
@@ -94,21 +103,13 @@ def test_equals_adam_written_out(tmp_path, clip_norm):
 
 
 def test_the_rate_rises_then_falls_and_depends_on_the_step_alone():
-    config = TrainConfig(steps=110, warmup=10)
+    config = LoopConfig(steps=110, warmup=10)
     factors = [rate(step, config) for step in range(110)]
     assert factors[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert factors[10] == 1.0 and factors[60] == pytest.approx(0.5) and 0 < factors[-1] < 0.001
     assert all(later < earlier for earlier, later in itertools.pairwise(factors[10:]))
     assert {rate(step, replace(config, schedule="constant")) for step in range(10, 110)} == {1.0}
-    assert rate(0, TrainConfig(steps=1, warmup=0)) == 1.0
-
-
-def test_the_readout_has_a_rate_of_its_own():
-    groups = make_optimiser(Towers(), CONFIG).param_groups
-    assert [(group["lr"], sum(p.numel() for p in group["params"])) for group in groups] == [(0.05, 5), (0.2, 2)]
-    towers = Towers()
-    del towers.readout
-    assert len(make_optimiser(towers, CONFIG).param_groups) == 1
+    assert rate(0, LoopConfig(steps=1, warmup=0)) == 1.0
 
 
 def test_every_step_is_logged_once(tmp_path):
@@ -118,12 +119,61 @@ def test_every_step_is_logged_once(tmp_path):
     assert [int(row["step"]) for row in rows] == history.columns["step"] == list(range(1, 13))
     assert [float(row["loss"]) for row in rows] == history.columns["loss"]
     assert [float(row["lr"]) for row in rows] == [0.05 * rate(step, CONFIG) for step in range(12)]
-    assert objective.asked == list(range(12)) and list((tmp_path / "tensorboard").iterdir())
+    assert objective.steps == list(range(12)) and list((tmp_path / "tensorboard").iterdir())
 
 
 def test_checkpoints_every_so_often_and_at_the_end(tmp_path):
     run(tmp_path)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000010.pt", "step-000012.pt"]
+
+
+class Line:
+    """An objective that is no adapter at all: a linear layer fits y = 3 x - 1."""
+
+    batch = 2
+
+    def __init__(self) -> None:
+        self.layer = torch.nn.utils.skip_init(torch.nn.Linear, 1, 1)
+        torch.nn.init.zeros_(self.layer.weight), torch.nn.init.zeros_(self.layer.bias)
+        self.state_dict, self.load_state_dict, self.to = (
+            self.layer.state_dict,
+            self.layer.load_state_dict,
+            self.layer.to,
+        )
+
+    def parameter_groups(self):
+        return [ParameterGroup(name="line", parameters=list(self.layer.parameters()), lr=0.3)]
+
+    def loss(self, step, *, part=0, parts=1):
+        x = torch.tensor([[step % 5 - 2.0], [step % 3 - 1.0]])[part::parts]
+        return ((self.layer(x).float() - (3 * x - 1)) ** 2).mean(), {}
+
+
+def test_anything_can_be_trained_and_goes_on_with_the_same_bits(tmp_path):
+    config, accelerator = LoopConfig(steps=200, checkpoint_every=70), make_accelerator("cpu")
+    whole, stopped, resumed = Line(), Line(), Line()
+    train(whole, config, tmp_path / "whole", accelerator=accelerator)
+    np.testing.assert_allclose([whole.layer.weight.item(), whole.layer.bias.item()], [3, -1], atol=0.05)
+
+    def stop(what, done, total, **values):
+        if done == 100:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        train(stopped, config, tmp_path / "run", accelerator=accelerator, progress=stop)
+    told = []
+    train(
+        resumed,
+        config,
+        tmp_path / "run",
+        accelerator=accelerator,
+        resume=True,
+        progress=lambda what, done, total, **values: told.append((what, done, total, *values)),
+    )
+    assert told == [("training", done, 200, "loss") for done in range(71, 201)]
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in resumed.state_dict().items())
+    with pytest.raises(InputError, match="was made with warmup 20, which must stay to go on, got 3"):
+        train(Line(), replace(config, warmup=3), tmp_path / "run", accelerator=accelerator, resume=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -136,7 +186,7 @@ def test_a_signal_finishes_the_step_saves_and_the_rest_gives_the_same_bits(tmp_p
     assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)] == before
     assert (tmp_path / "run" / "checkpoints" / "step-000007.pt").is_file()
     towers, history, objective = run(tmp_path / "run", resume=True)
-    assert objective.asked == [7, 8, 9, 10, 11]
+    assert objective.steps == [7, 8, 9, 10, 11]
     assert np.array_equal(values(towers), values(whole))
     assert history.columns["loss"] == whole_history.columns["loss"]
     assert [row["loss"] for row in logged(tmp_path / "run")] == [row["loss"] for row in logged(tmp_path / "whole")]
@@ -153,7 +203,7 @@ def test_steps_after_the_last_checkpoint_are_made_again_and_logged_once(tmp_path
         run(tmp_path, on_step=fail)
     assert len(logged(tmp_path)) == 8
     _, history, objective = run(tmp_path, resume=True)
-    assert objective.asked == list(range(5, 12))
+    assert objective.steps == list(range(5, 12))
     assert [int(row["step"]) for row in logged(tmp_path)] == history.columns["step"] == list(range(1, 13))
 
 
@@ -161,12 +211,12 @@ def test_a_finished_run_resumed_does_nothing(tmp_path):
     first, _, _ = run(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     towers, history, objective = run(tmp_path, resume=True)
-    assert objective.asked == [] and len(history) == 12 and np.array_equal(values(towers), values(first))
+    assert objective.steps == [] and len(history) == 12 and np.array_equal(values(towers), values(first))
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
 def test_resume_without_a_checkpoint_starts(tmp_path):
-    assert run(tmp_path, resume=True)[2].asked == list(range(12))
+    assert run(tmp_path, resume=True)[2].steps == list(range(12))
 
 
 def test_a_folder_with_checkpoints_is_refused_without_resume(tmp_path):
@@ -185,7 +235,7 @@ def test_a_loss_that_is_not_finite_stops_in_one_line_and_changes_nothing_more(tm
     loss = objective.loss
     objective.loss = lambda step, **keywords: (loss(step)[0] * (bad if step == 7 else 1), {})
     with pytest.raises(InputError) as caught:
-        train(objective, towers, CONFIG, tmp_path, accelerator=make_accelerator("cpu"))
+        train(objective, CONFIG, tmp_path, accelerator=make_accelerator("cpu"))
     assert str(caught.value) == (
         f"the loss must be finite, got {bad} in step 8; start anew with a lower --lr (now 0.05) and --overwrite. The "
         "last checkpoint is kept."
@@ -199,7 +249,7 @@ def test_a_gradient_that_is_not_finite_stops_too(tmp_path):
     objective = Quadratic(towers)
     objective.loss = lambda step, **keywords: (torch.sqrt((towers.weight - towers.weight.detach()).abs().sum()), {})
     with pytest.raises(InputError, match="the gradient's norm must be finite, got nan in step 1; "):
-        train(objective, towers, CONFIG, tmp_path, accelerator=make_accelerator("cpu"))
+        train(objective, CONFIG, tmp_path, accelerator=make_accelerator("cpu"))
 
 
 def test_the_callers_random_numbers_are_not_touched(tmp_path):
@@ -226,11 +276,11 @@ def test_even_an_objective_that_draws_from_torch_goes_on_with_the_same_numbers(t
 
 
 def test_outside_the_main_thread_it_trains_without_signals(tmp_path):
-    found = []
-    thread = threading.Thread(target=lambda: found.append(values(run(tmp_path / "thread")[0])))
+    results = []
+    thread = threading.Thread(target=lambda: results.append(values(run(tmp_path / "thread")[0])))
     thread.start()
     thread.join()
-    assert np.array_equal(found[0], values(run(tmp_path / "main")[0]))
+    assert np.array_equal(results[0], values(run(tmp_path / "main")[0]))
 
 
 def test_losses_on_a_cpu_are_computed_in_bfloat16():
@@ -274,10 +324,10 @@ def test_two_processes_make_the_steps_of_one(tmp_path):
     children = start_two(tmp_path, batch=4)
     errors = [child.communicate(timeout=120)[1] for child in children]
     assert [child.returncode for child in children] == [0, 0], errors
-    found = [np.load(tmp_path / f"rank-{rank}.npy") for rank in range(2)]
-    assert np.array_equal(found[0], found[1])
+    trained = [np.load(tmp_path / f"rank-{rank}.npy") for rank in range(2)]
+    assert np.array_equal(trained[0], trained[1])
     alone, history, _ = run(tmp_path / "alone")
-    np.testing.assert_allclose(found[0], values(alone), atol=1e-6)
+    np.testing.assert_allclose(trained[0], values(alone), atol=1e-6)
     losses = [float(row["loss"]) for row in logged(tmp_path)]
     np.testing.assert_allclose(losses, history.columns["loss"], rtol=1e-5)
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000010.pt", "step-000012.pt"]
@@ -286,7 +336,7 @@ def test_two_processes_make_the_steps_of_one(tmp_path):
 def main(folder: str, batch: str) -> None:
     from pathlib import Path
 
-    towers, _, _ = run(Path(folder), replace(CONFIG, batch=int(batch)))
+    towers, _, _ = run(Path(folder), batch=int(batch))
     np.save(Path(folder) / f"rank-{os.environ['RANK']}.npy", values(towers))
 
 

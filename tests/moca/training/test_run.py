@@ -47,6 +47,11 @@ def refusal(kind, *arguments, **keywords) -> str:
     return str(caught.value)
 
 
+def hear(heard: list):
+    """A progress that keeps (what, done, total, values)."""
+    return lambda *report, **values: heard.append((*report, values))
+
+
 def weights(out: Path) -> bytes:
     return (out / "adapters" / "adapters.safetensors").read_bytes()
 
@@ -54,7 +59,12 @@ def weights(out: Path) -> bytes:
 def test_a_run_writes_a_model_that_segments(videos, model, tmp_path):
     out, heard = tmp_path / "run", []
     summary = train_run(
-        videos, out, CONFIG, model=model, device="cpu", on_progress=lambda *report: heard.append(report)
+        videos,
+        out,
+        CONFIG,
+        model=model,
+        device="cpu",
+        progress=hear(heard),
     )
     assert (summary.videos, summary.frames, summary.steps, summary.reused) == (6, 18, 4, False)
     assert {name for name, _ in summary.broken} == {"text.mp4", "zero.mp4"} and summary.notice == "It is random."
@@ -93,7 +103,7 @@ def test_the_same_run_gives_the_same_bytes_and_another_seed_others(videos, model
 def stop_at(step: int):
     """A progress callback that interrupts the run as a second Ctrl-C would."""
 
-    def report(what, done, total, values):
+    def report(what, done, total, **values):
         if what == "training" and done == step:
             raise KeyboardInterrupt
 
@@ -104,11 +114,17 @@ def test_a_stopped_run_goes_on_and_a_finished_one_does_nothing(videos, model, tm
     train_run(videos, tmp_path / "whole", CONFIG, model=model, device="cpu")
     out = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
-        train_run(videos, out, CONFIG, model=model, device="cpu", on_progress=stop_at(3))
+        train_run(videos, out, CONFIG, model=model, device="cpu", progress=stop_at(3))
     assert not (out / "pipeline.json").exists()
     heard = []
     train_run(
-        videos, out, CONFIG, model=model, device="cpu", resume=True, on_progress=lambda *report: heard.append(report)
+        videos,
+        out,
+        CONFIG,
+        model=model,
+        device="cpu",
+        resume=True,
+        progress=hear(heard),
     )
     assert [report[1] for report in heard if report[0] == "training"] == [3, 4]
     assert weights(out) == weights(tmp_path / "whole")
@@ -127,12 +143,12 @@ def test_a_run_killed_before_it_could_write_its_model_writes_it_when_resumed(vid
 
 
 def test_stopped_while_preparing_the_same_call_goes_on(videos, model, tmp_path):
-    def stop(what, done, total, values):
+    def stop(what, done, total, **values):
         if what == "labelling":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_run(videos, tmp_path / "run", CONFIG, model=model, device="cpu", on_progress=stop)
+        train_run(videos, tmp_path / "run", CONFIG, model=model, device="cpu", progress=stop)
     assert train_run(videos, tmp_path / "run", CONFIG, model=model, device="cpu").steps == 4
 
 
@@ -271,9 +287,9 @@ def test_a_card_names_the_encoder_wherever_it_came_from(videos, model, tmp_path,
     assert load_encoder(tmp_path / "run").reference == "mini"
     (tmp_path / "run" / "pipeline.json").write_text(json.dumps({**card, "encoder": "huge"}))
     monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "weights"))
-    for asked in ("huge", tmp_path / "run"):
+    for name in ("huge", tmp_path / "run"):
         with pytest.raises(InputError, match=r"^model huge needs imagebind_huge\.pth \(4\.8 GB, licence CC BY-NC-SA"):
-            load_encoder(asked)
+            load_encoder(name)
     with pytest.raises(InputError, match="got absent; give one of them, or make one with moca train"):
         load_encoder("absent")
 

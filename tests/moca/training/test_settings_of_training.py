@@ -74,5 +74,5 @@ def test_bad_values_are_refused_with_the_rule(changes, line):
 @pytest.mark.parametrize("name", ["stepz", "mining", "mining.k", "labels.", ".steps", "preset", "to_dict"])
 def test_what_is_no_setting_is_refused_with_those_there_are(name):
     line = refusal(**{name.replace(".", "__"): 1})
-    assert line.startswith(f"{name} is not a setting; the settings are steps, batch, lr, ")
-    assert "mining.neighbours" in line and line.endswith("checkpoint_every.")
+    assert line.startswith(f"{name} is not a setting; the settings are steps, warmup, schedule, clip_norm, ")
+    assert "mining.neighbours" in line and line.endswith("noise, keep.")

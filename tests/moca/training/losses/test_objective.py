@@ -12,9 +12,12 @@ from moca.core.loudness import level_dbfs
 from moca.errors import InputError
 from moca.mining import MiningConfig
 from moca.training.config import LabelConfig, TrainConfig
-from moca.training.losses import objective as module
-from moca.training.losses.objective import COSINE_SCALE, Objective, coloured_noise, distillation_loss
+from moca.training.losses import distillation, triplets
+from moca.training.losses.distillation import COSINE_SCALE, coloured_noise, distillation_loss
+from moca.training.losses.objective import Objective
 from moca.training.losses.pixel_matching import triplet_loss
+from moca.training.losses.preparing import prepare
+from moca.training.losses.triplets import ImageFeatures
 
 LABELS = LabelConfig(alike=3, unlike=4, refine=False)
 MINING = MiningConfig(source="audio", neighbours=3)
@@ -33,7 +36,8 @@ def make(encoder, corpus, attach, randomise, tmp_path):
 
     def build(config=BOTH, *, randomised=True, data=corpus, folder=tmp_path, **options):
         towers = attach(8 if config.readout == "learned" else None)
-        return Objective(encoder, randomise(towers) if randomised else towers, data, config, folder, **options)
+        prepared = prepare(encoder, data, config, folder, **options)
+        return Objective(encoder, randomise(towers) if randomised else towers, data, config, prepared)
 
     return build
 
@@ -88,8 +92,8 @@ def test_loss_is_a_pure_function_of_seed_and_step(make, tmp_path):
 
 def test_labels_and_neighbours_do_not_depend_on_the_runs_seed(make):
     one, other = make(), make(replace(BOTH, seed=9))
-    np.testing.assert_array_equal(one.labels.targets, other.labels.targets)
-    np.testing.assert_array_equal(one.table.indices, other.table.indices)
+    np.testing.assert_array_equal(one.distillation.labels.targets, other.distillation.labels.targets)
+    np.testing.assert_array_equal(one.matching.mined.table.indices, other.matching.mined.table.indices)
 
 
 @pytest.mark.parametrize("config", [BOTH, DISTILLING, MATCHING], ids=["both", "distilling", "matching"])
@@ -138,16 +142,31 @@ def test_before_training_only_the_read_out_learns_then_the_adapters_follow(make)
     assert reached[0] == {"readout"} and reached[1] == {"readout", "up"}
 
 
+def test_the_read_out_has_a_rate_of_its_own(make):
+    for config, names in ((DISTILLING, ["adapters", "readout"]), (MATCHING, ["adapters"])):
+        objective = make(config)
+        groups = objective.parameter_groups()
+        assert [group.name for group in groups] == names
+        assert [group.lr for group in groups] == [config.lr, config.readout_lr][: len(names)]
+        trained = [parameter for parameter in objective.towers.parameters() if parameter.requires_grad]
+        assert {id(each) for group in groups for each in group.parameters} == {id(each) for each in trained}
+        assert sum(len(group.parameters) for group in groups) == len(trained)
+
+
 # --- distillation ---------------------------------------------------------------------------------------------------
 
 
 def logits_of(monkeypatch, objective, step=0):
     """Logits (B, S, n) of a step, and its targets and weights."""
-    with watched(monkeypatch, module, "distillation_loss") as calls:
+    with watched(monkeypatch, distillation, "distillation_loss") as calls:
         objective.loss(step)
     (((logits, targets, weights), _),) = calls
     sounds = len(logits) // objective.config.batch
     return tuple(part.detach().unflatten(0, (-1, sounds)) for part in (logits, targets, weights))
+
+
+def heard_by(monkeypatch, objective):
+    return watched(monkeypatch, objective.distillation.adapted, "hear")
 
 
 def test_the_read_out_hears_through_the_adapters_alone(make, monkeypatch):
@@ -167,17 +186,17 @@ def test_the_read_out_hears_through_the_adapters_alone(make, monkeypatch):
 @pytest.mark.parametrize("readout", ["learned", "cosine"])
 def test_logits_and_targets_agree_with_the_whole_towers_one_pair_at_a_time(make, encoder, corpus, monkeypatch, readout):
     objective = make(replace(DISTILLING, readout=readout, keep=1.0, noise=0.0))
-    towers, labels = objective.towers, objective.labels
-    with watched(monkeypatch, objective, "_prefix") as frames, watched(monkeypatch, objective, "_hear") as heard:
+    towers, labels, adapted = objective.towers, objective.distillation.labels, objective.distillation.adapted
+    with watched(monkeypatch, adapted, "prefix") as frames, watched(monkeypatch, adapted, "hear") as heard:
         logits, targets, weights = logits_of(monkeypatch, objective)
     rows, waves = frames[0][0][0], heard[0][0][0].reshape(6, 2, -1)
     for anchor, row in enumerate(rows):
-        place = labels.rows.tolist().index(row)
+        index = labels.rows.tolist().index(row)
         for pair in range(2):
-            heard_rows = [s for s in labels.sounds[place] if np.array_equal(corpus.sound(s), waves[anchor, pair])]
-            column = labels.sounds[place].tolist().index(heard_rows[0])
+            heard_rows = [s for s in labels.sounds[index] if np.array_equal(corpus.sound(s), waves[anchor, pair])]
+            column = labels.sounds[index].tolist().index(heard_rows[0])
             assert column == 0 if pair == 0 else column > 0 or heard_rows[0] == row
-            pixels, mels = objective.reader.pixels(corpus.frames[[row]]), objective.reader.mels(waves[[anchor], pair])
+            pixels, mels = adapted.reader.pixels(corpus.frames[[row]]), adapted.reader.mels(waves[[anchor], pair])
             patches = encoder.project_image(towers(pixels, mels))[0]
             if readout == "learned":
                 expected = towers.score(patches)
@@ -186,9 +205,9 @@ def test_logits_and_targets_agree_with_the_whole_towers_one_pair_at_a_time(make,
                 expected = COSINE_SCALE * (patches @ sound - labels.centre)
             torch.testing.assert_close(logits[anchor, pair], expected, atol=2e-4, rtol=1e-4)
             if pair == 0:
-                expected = torch.from_numpy(labels.targets[place, 0].ravel() / 255).float()
+                expected = torch.from_numpy(labels.targets[index, 0].ravel() / 255).float()
                 torch.testing.assert_close(targets[anchor, 0], expected)
-            assert weights[anchor, pair] == labels.weights[place, column]
+            assert weights[anchor, pair] == labels.weights[index, column]
 
 
 @pytest.mark.parametrize(("keep", "count"), [(1.0, 16), (0.5, 8), (0.01, 1)])
@@ -201,12 +220,12 @@ def test_keep_is_the_share_of_patches_that_is_seen(make, monkeypatch, keep, coun
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0])
-def test_a_share_of_the_other_sounds_is_noise_that_nothing_makes(make, monkeypatch, noise):
+def test_a_share_of_the_other_sounds_is_noise_that_nothing_makes(make, corpus, monkeypatch, noise):
     objective = make(replace(DISTILLING, noise=noise))
-    with watched(monkeypatch, module, "coloured_noise") as drawn, watched(monkeypatch, objective, "_hear") as heard:
+    with watched(monkeypatch, distillation, "coloured_noise") as drawn, heard_by(monkeypatch, objective) as heard:
         _, targets, weights = logits_of(monkeypatch, objective)
     waves = heard[0][0][0].reshape(6, 2, -1)
-    corpus_waves = {wave.tobytes() for wave in objective.corpus.sound(slice(None))}
+    corpus_waves = {wave.tobytes() for wave in corpus.sound(slice(None))}
     assert all(wave.tobytes() in corpus_waves for wave in waves[:, 0])
     assert [wave.tobytes() in corpus_waves for wave in waves[:, 1]] == [not noise] * 6
     if noise:
@@ -229,11 +248,11 @@ def test_distillation_loss_agrees_with_a_loop(dice):
     weights = np.array([1.0, 1.0, 0.0, 1.0, 1.0])
     entropy, overlaps = [], []
     for pair in np.flatnonzero(weights):
-        found = 1 / (1 + np.exp(-logits[pair]))
-        terms = [t * np.log(p) + (1 - t) * np.log(1 - p) for p, t in zip(found, targets[pair], strict=True)]
+        predicted = 1 / (1 + np.exp(-logits[pair]))
+        terms = [t * np.log(p) + (1 - t) * np.log(1 - p) for p, t in zip(predicted, targets[pair], strict=True)]
         entropy.append(-np.mean(terms))
         if targets[pair].sum() > 0.5:
-            overlaps.append((2 * (found * targets[pair]).sum() + 1) / (found.sum() + targets[pair].sum() + 1))
+            overlaps.append((2 * (predicted * targets[pair]).sum() + 1) / (predicted.sum() + targets[pair].sum() + 1))
     expected = np.mean(entropy) + dice * (1 - np.mean(overlaps))
     given = [torch.from_numpy(array) for array in (logits, targets, weights)]
     assert distillation_loss(*given, dice=dice).item() == pytest.approx(expected)
@@ -257,8 +276,8 @@ def test_distillation_loss_does_not_depend_on_pairs_of_weight_0():
     loss = distillation_loss(logits, targets, weights, dice=0.5)
     loss.backward()
     assert not logits.grad[1].any() and logits.grad[0].all() and logits.grad[2].all()
-    kept = distillation_loss(logits[[2, 0]], targets[[2, 0]], weights[[2, 0]], dice=0.5)
-    torch.testing.assert_close(kept, loss)
+    without = distillation_loss(logits[[2, 0]], targets[[2, 0]], weights[[2, 0]], dice=0.5)
+    torch.testing.assert_close(without, loss)
 
 
 # --- matching -------------------------------------------------------------------------------------------------------
@@ -266,19 +285,20 @@ def test_distillation_loss_does_not_depend_on_pairs_of_weight_0():
 
 def test_matching_agrees_with_the_whole_towers_one_triplet_at_a_time(make, corpus, monkeypatch):
     objective = make(MATCHING)
-    with watched(monkeypatch, module, "mine_triplets") as mined:
+    with watched(monkeypatch, triplets, "mine_triplets") as mined:
         loss, logged = objective.loss(5)
     (((anchors, table, _), (positives, negatives)),) = mined
     losses, active = [], []
     for roles in zip(anchors, positives, negatives, strict=True):
         assert roles[1] in table[roles[0]] and roles[2] not in table[roles[0]]
-        rows = objective.rows[list(roles)]
-        mels = objective.reader.mels(corpus.sound(rows[[0, 0, 0]]))  # all three under the anchor's sound
-        tokens = objective.towers(objective.reader.pixels(corpus.frames[rows]), mels)[:, 1:]
+        rows = objective.matching.rows[list(roles)]
+        reader = objective.matching.adapted.reader
+        mels = reader.mels(corpus.sound(rows[[0, 0, 0]]))  # all three under the anchor's sound
+        tokens = objective.towers(reader.pixels(corpus.frames[rows]), mels)[:, 1:]
         maps = tokens.transpose(1, 2).unflatten(2, (4, 4)).split(1)
-        found = triplet_loss(*maps, MATCHING.pixel_matching)
-        losses.append(found[0].item())
-        active.append(found[1].item())
+        triplet = triplet_loss(*maps, MATCHING.pixel_matching)
+        losses.append(triplet[0].item())
+        active.append(triplet[1].item())
     assert loss.item() == pytest.approx(np.mean(losses), rel=1e-3)
     assert logged["active"] == pytest.approx(np.mean(active)) and len(set(losses)) > 1
 
@@ -286,9 +306,9 @@ def test_matching_agrees_with_the_whole_towers_one_triplet_at_a_time(make, corpu
 def test_hard_negatives_and_videos_left_out_reach_the_mining(make, corpus, monkeypatch):
     config = replace(MATCHING, mining=replace(MINING, hard_negatives=True, exclude_same_video=True))
     objective = make(config)
-    with watched(monkeypatch, module, "mine_triplets") as mined:
+    with watched(monkeypatch, triplets, "mine_triplets") as mined:
         loss, _ = objective.loss(0)
-    videos = corpus.videos[objective.rows]
+    videos = corpus.videos[objective.matching.rows]
     (((anchors, _, _), triplet),) = mined
     for other in triplet:
         assert (videos[anchors] != videos[other]).all()
@@ -297,20 +317,21 @@ def test_hard_negatives_and_videos_left_out_reach_the_mining(make, corpus, monke
 
 @pytest.mark.parametrize("source", ["image", "both"])
 def test_image_features_are_asked_for_once_and_only_of_sounding_rows(make, corpus, drawn, source):
-    asked = []
+    seen = []
 
     def features(frames):
-        asked.append(frames)
+        seen.append(frames)
         return frames.reshape(len(frames), -1)[:, ::97].astype(np.float64)
 
+    images = ImageFeatures(features=features, fingerprint="every 97th number")
     config = replace(MATCHING, mining=replace(MINING, source=source))
-    first = make(config, image_features=features).loss(0)[0].item()
-    kept = [row for row in range(28) if row not in drawn.silent]
-    np.testing.assert_array_equal(np.concatenate(asked), corpus.frames[kept])
-    count = len(asked)
-    assert make(config, image_features=features).loss(0)[0].item() == first and len(asked) == count
-    make(MATCHING, image_features=features)
-    assert len(asked) == count  # mining by audio does not look
+    first = make(config, images=images).loss(0)[0].item()
+    sounding = [row for row in range(28) if row not in drawn.silent]
+    np.testing.assert_array_equal(np.concatenate(seen), corpus.frames[sounding])
+    count = len(seen)
+    assert make(config, images=images).loss(0)[0].item() == first and len(seen) == count
+    make(MATCHING, images=images)
+    assert len(seen) == count  # mining by audio does not look
 
 
 # --- parts of a batch -----------------------------------------------------------------------------------------------
@@ -326,11 +347,11 @@ def test_equal_parts_of_a_batch_average_to_the_whole(make, config, parts):
     objective = make(config)
     parameters = list(objective.towers.parameters())
     whole = objective.loss(2)[0]
-    found = [objective.loss(2, part=part, parts=parts)[0] for part in range(parts)]
-    torch.testing.assert_close(torch.stack(found).mean(), whole, rtol=1e-4, atol=1e-5)
-    assert len({loss.item() for loss in found}) > 1
+    losses = [objective.loss(2, part=part, parts=parts)[0] for part in range(parts)]
+    torch.testing.assert_close(torch.stack(losses).mean(), whole, rtol=1e-4, atol=1e-5)
+    assert len({loss.item() for loss in losses}) > 1
     gradient = torch.autograd.grad(whole, parameters)
-    averaged = torch.autograd.grad(torch.stack(found).mean(), parameters)
+    averaged = torch.autograd.grad(torch.stack(losses).mean(), parameters)
     for one, other in zip(gradient, averaged, strict=True):
         torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-4)
 
@@ -338,7 +359,7 @@ def test_equal_parts_of_a_batch_average_to_the_whole(make, config, parts):
 def test_parts_share_out_the_anchors_of_the_whole(make, monkeypatch):
     """With doubtful pairs, overlap terms and noise, parts need not average to the whole; who is in them still holds."""
     objective = make(DISTILLING)
-    with watched(monkeypatch, objective, "_prefix") as calls:
+    with watched(monkeypatch, objective.distillation.adapted, "prefix") as calls:
         whole = objective.loss(4)[0].item()
         parts = [objective.loss(4, part=part, parts=4)[0].item() for part in range(4)]
     rows = [call[0][0].tolist() for call in calls]
@@ -378,7 +399,8 @@ def test_a_second_objective_reads_what_the_first_prepared(make, encoder, tmp_pat
 def test_what_is_prepared_is_reported(make):
     told = []
     config = replace(BOTH, mining=replace(MINING, source="both"))
-    make(config, image_features=lambda frames: frames[:, 0, 0].astype(float), report=lambda *now: told.append(now))
+    images = ImageFeatures(features=lambda frames: frames[:, 0, 0].astype(float), fingerprint="one pixel")
+    make(config, images=images, progress=lambda *report: told.append(report))
     last = {what: (done, total) for what, done, total in told}
     assert last == dict.fromkeys(
         ("image features", "neighbours", "reading frames to compare with", "labelling"), (25, 25)

@@ -9,6 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from moca.core.maps import resize_maps
+from moca.core.progress import silent
+from moca.corpus.corpus import corpus_from_arrays
 from moca.errors import InputError
 from moca.segmentation.edges import snap_to_edges
 from moca.segmentation.gate import support
@@ -16,7 +18,8 @@ from moca.segmentation.kmeans import otsu_threshold
 from moca.training.config import LabelConfig
 from moca.training.frozen import FrozenReader, sounding_rows
 from moca.training.losses import pseudo_labels as module
-from moca.training.losses.pseudo_labels import Labeller, build_labels, match_contrast, region_target
+from moca.training.losses.label_files import build_labels
+from moca.training.losses.pseudo_labels import Labeller, match_contrast, region_target
 
 CONFIG = LabelConfig(alike=3, unlike=4, other_sounds=2, refine=False)
 BLOCK = 8  # 25 anchors in four blocks
@@ -31,10 +34,12 @@ def small_blocks(monkeypatch):
 def build(encoder, tmp_path):
     """build(corpus, config, folder) -> Labels, as the objective asks for them."""
 
-    def run(corpus, config=CONFIG, folder=tmp_path, *, report=None, encoder_print="e" * 16):
+    def run(corpus, config=CONFIG, folder=tmp_path, *, progress=silent, encoder_print="e" * 16):
         rows = sounding_rows(corpus)
         sounds = FrozenReader(encoder).sounds(corpus, rows)
-        return build_labels(encoder, corpus, rows, sounds, config, folder, encoder_print=encoder_print, report=report)
+        return build_labels(
+            encoder, corpus, rows, sounds, config, folder, encoder_print=encoder_print, progress=progress
+        )
 
     return run
 
@@ -58,14 +63,14 @@ def unit(generator, *shape):
 def test_match_contrast_agrees_with_loops():
     generator = np.random.default_rng(0)
     patches, alike, unlike = unit(generator, 5, 6), unit(generator, 3, 5, 6), unit(generator, 4, 5, 6)
-    found = match_contrast(patches, alike, unlike)
-    for place, patch in enumerate(patches):
+    contrast = match_contrast(patches, alike, unlike)
+    for index, patch in enumerate(patches):
         near = [max(float(patch @ other) for other in frame) for frame in alike]
         far = [max(float(patch @ other) for other in frame) for frame in unlike]
-        assert found[place].item() == pytest.approx(np.mean(near) - np.mean(far))
-    torch.testing.assert_close(match_contrast(patches, unlike, alike), -found)
-    torch.testing.assert_close(match_contrast(patches, alike.flip(0, 1), unlike.flip(1)), found)  # order is nothing
-    assert found.abs().max() > 0.05
+        assert contrast[index].item() == pytest.approx(np.mean(near) - np.mean(far))
+    torch.testing.assert_close(match_contrast(patches, unlike, alike), -contrast)
+    torch.testing.assert_close(match_contrast(patches, alike.flip(0, 1), unlike.flip(1)), contrast)  # order is nothing
+    assert contrast.abs().max() > 0.05
 
 
 def test_match_contrast_reaches_its_bounds():
@@ -83,12 +88,12 @@ def test_region_target_counts_the_pixels_of_the_region(drawn, refine):
     fine = resize_maps(score, (32, 32))
     region = fine > otsu_threshold(fine) + 0.1 * fine.std()
     region = snap_to_edges(frame, fine, region) if refine else region
-    found = region_target(frame, score, config)
-    assert found.shape == (4, 4) and found.dtype == np.uint8
+    target = region_target(frame, score, config)
+    assert target.shape == (4, 4) and target.dtype == np.uint8
     for row in range(4):
         for column in range(4):
             covered = region[8 * row : 8 * row + 8, 8 * column : 8 * column + 8].sum()
-            assert found[row, column] == round(255 * covered / 64)
+            assert target[row, column] == round(255 * covered / 64)
     assert 0 < region.mean() < 1
 
 
@@ -96,8 +101,8 @@ def test_region_target_keeps_the_area_on_a_grid_that_does_not_divide_the_frame()
     score = np.random.default_rng(1).normal(size=(7, 7))
     fine = resize_maps(score, (24, 24))
     region = fine > otsu_threshold(fine)
-    found = region_target(np.zeros((24, 24, 3), np.uint8), score, LabelConfig(refine=False, raise_threshold=0.0))
-    assert found.mean() / 255 == pytest.approx(region.mean(), abs=0.005)
+    target = region_target(np.zeros((24, 24, 3), np.uint8), score, LabelConfig(refine=False, raise_threshold=0.0))
+    assert target.mean() / 255 == pytest.approx(region.mean(), abs=0.005)
 
 
 def test_a_raised_threshold_covers_less_and_a_flat_score_nothing():
@@ -137,32 +142,32 @@ def test_labels_by_cosine_alone_agree_with_a_loop(build, corpus, encoder, poolin
 
     absent, present = np.percentile([presence(row, row) for row in labels.rows], [20, 60])
     assert labels.centre == pytest.approx(np.percentile(own, 88), abs=1e-5)
-    seen = set()
+    kinds = set()
     for anchor, row in enumerate(labels.rows):
-        for place, sound in enumerate(labels.sounds[anchor]):
+        for column, sound in enumerate(labels.sounds[anchor]):
             cosines = patches[row] @ sounds[sound]
             best = presence(row, sound)
             if min(abs(best - absent), abs(best - present)) < 1e-5:
                 continue  # rounding decides
-            kind = "absent" if best < absent else "doubtful" if place and best < present else "present"
-            seen.add(kind)
-            assert labels.weights[anchor, place] == (kind != "doubtful")
+            kind = "absent" if best < absent else "doubtful" if column and best < present else "present"
+            kinds.add(kind)
+            assert labels.weights[anchor, column] == (kind != "doubtful")
             score = 2 * (cosines - cosines.mean()) / cosines.std()
             expected = region_target(corpus.frames[row], score.reshape(4, 4), config) if kind == "present" else 0
             # A pixel on the threshold may fall either way in float32, one of 64 in a patch; snapping may spread it.
-            assert refine or np.abs(labels.targets[anchor, place].astype(int) - expected).max() <= 8
-            assert (kind == "present") or not labels.targets[anchor, place].any()
-    assert seen == {"absent", "doubtful", "present"}
+            assert refine or np.abs(labels.targets[anchor, column].astype(int) - expected).max() <= 8
+            assert (kind == "present") or not labels.targets[anchor, column].any()
+    assert kinds == {"absent", "doubtful", "present"}
 
 
 def test_frames_to_match_are_of_other_videos_the_alike_by_their_sound(corpus, encoder):
     rows, reader = sounding_rows(corpus), FrozenReader(encoder)
     sounds = reader.sounds(corpus, rows)
     labeller = Labeller(encoder, corpus, rows, sounds, CONFIG)
-    labeller.prepare()
+    bank = labeller.read_bank()
     middle = reader.middle(reader.pixels(corpus.frames[rows])).half().float()
     for anchor, sound in ((0, 0), (3, 11), (24, 24)):
-        alike, unlike = labeller._compared(anchor, sound, np.random.default_rng(0))
+        alike, unlike = labeller._compared(bank, anchor, sound, np.random.default_rng(0))
         others = [place for place in range(25) if corpus.videos[rows[place]] != corpus.videos[rows[anchor]]]
         ranked = sorted(others, key=lambda place: -float(sounds[place] @ sounds[sound]))
         torch.testing.assert_close(alike, middle[ranked[:3]], atol=1e-3, rtol=0)
@@ -190,19 +195,19 @@ def test_the_match_contrast_counts(build, corpus, tmp_path):
 def test_a_stopped_build_goes_on_where_it_stopped(build, corpus, tmp_path, monkeypatch, stopped_after):
     whole, made = build(corpus, folder=tmp_path / "whole"), []
     block = Labeller.block
-    monkeypatch.setattr(Labeller, "block", lambda self, first: made.append(first) or block(self, first))
+    monkeypatch.setattr(Labeller, "block", lambda self, first, bank: made.append(first) or block(self, first, bank))
 
     def stop(what, done, total):
         if what == "labelling" and done == stopped_after * BLOCK:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build(corpus, folder=tmp_path / "parts", report=stop)
+        build(corpus, folder=tmp_path / "parts", progress=stop)
     assert made == [BLOCK * number for number in range(stopped_after)]
     (folder,) = (tmp_path / "parts").iterdir()
     (folder / ".00000008.123.partial.npz").write_bytes(b"half a block")  # what a kill while writing leaves
     reported = []
-    resumed = build(corpus, folder=tmp_path / "parts", report=lambda *told: reported.append(told))
+    resumed = build(corpus, folder=tmp_path / "parts", progress=lambda *told: reported.append(told))
     assert made == [0, 8, 16, 24] and equal(resumed, whole)
     assert reported[-1] == ("labelling", 25, 25)
     assert not equal(build(corpus, replace(CONFIG, seed=1), tmp_path / "other"), whole)
@@ -222,20 +227,22 @@ def test_a_stop_within_a_block_or_before_any_changes_nothing(build, corpus, tmp_
 
 def test_finished_labels_are_read_not_made(build, corpus, monkeypatch):
     first = build(corpus)
-    for name in ("prepare", "block"):
+    for name in ("read_bank", "block"):
         monkeypatch.setattr(Labeller, name, None)
     assert equal(build(corpus), first)
 
 
-def test_labels_of_other_settings_encoders_and_corpora_lie_beside_each_other(build, corpus, one_video, tmp_path):
+def test_labels_of_other_settings_encoders_and_corpora_lie_beside_each_other(build, corpus, one_video, drawn, tmp_path):
     folders = []
     for change in ({}, {"config": replace(CONFIG, alike=2)}, {"encoder_print": "f" * 16}):
         build(corpus, **change)
         folders.append({path.name for path in tmp_path.iterdir()})
-    assert [len(found) for found in folders] == [1, 2, 3]
+    assert [len(names) for names in folders] == [1, 2, 3]
+    build(corpus_from_arrays(drawn.frames[:, :, ::-1], drawn.waves, drawn.videos))
+    assert len(list(tmp_path.iterdir())) == 4
     with pytest.raises(InputError):
         build(one_video)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 4  # what is refused leaves nothing behind
 
 
 def test_only_files_without_code_are_written(build, corpus, tmp_path):
@@ -287,13 +294,13 @@ def test_refuses_too_little_to_compare_with(build, corpus, silent_corpus, one_vi
 
 
 def test_a_damaged_block_is_made_again(build, corpus, tmp_path):
-    made = build(corpus)
+    labels = build(corpus)
     block = next(iter(sorted(tmp_path.rglob("00000000.npz"))))
     whole = block.read_bytes()
     block.write_bytes(whole[: len(whole) // 2])
     again = build(corpus)
-    np.testing.assert_array_equal(again.targets, made.targets)
-    np.testing.assert_array_equal(again.sounds, made.sounds)
+    np.testing.assert_array_equal(again.targets, labels.targets)
+    np.testing.assert_array_equal(again.sounds, labels.sounds)
 
 
 def test_other_sounds_are_of_other_videos(build, corpus):

@@ -1,0 +1,44 @@
+"""Rows of the corpus through the towers with their adapters.
+
+Shape legend: B rows or pairs of a frame and a sound, N = G x G patches, D image width.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from moca.adapters import AdaptedTowers, AudioContext
+from moca.corpus.corpus import Corpus
+from moca.foundation.imagebind.config import Reading
+from moca.foundation.imagebind.model import ImageBind
+from moca.training.frozen import FrozenReader
+
+
+class AdaptedReader:
+    """What both losses look at: the frozen prefix of frames, the context of sounds, and the adapted suffix of pairs."""
+
+    def __init__(self, encoder: ImageBind, towers: AdaptedTowers, corpus: Corpus) -> None:
+        """towers: around the encoder's own, with the adapters that are trained."""
+        self.encoder, self.towers, self.corpus = encoder, towers, corpus
+        self.reader = FrozenReader(encoder)
+
+    def prefix(self, rows: np.ndarray) -> Tensor:
+        """Tokens (B, 1 + N, D) of the frames of some rows before the first adapted block, without a graph."""
+        return self.towers.prefix(self.reader.pixels(self.corpus.frames[rows]))
+
+    def hear(self, waves: np.ndarray) -> AudioContext:
+        """What adapters read of (B, samples) float32 waves."""
+        return self.towers.hear(self.reader.mels(waves))
+
+    def suffix(self, tokens: Tensor, context: AudioContext, *, reading: Reading = "token") -> Tensor:
+        """The adapted blocks on tokens (B, n, D) under one sound each, with a graph; reading: of the last block."""
+        with self._attention():
+            return self.towers.suffix(tokens, context, reading=reading)
+
+    def _attention(self) -> AbstractContextManager:
+        # On CPUs the fused attention's backward pass takes longer than all the rest of the step together.
+        return sdpa_kernel(SDPBackend.MATH) if self.reader.device.type == "cpu" else nullcontext()
