@@ -221,9 +221,9 @@ def test_corrupted_weights_are_refused(tmp_path, clip, part, refuse):
     assert str(model / part) in refuse(clip, "--model", model)
 
 
-def test_unwritable_output_is_one_line(tmp_path, clip):
+def test_unwritable_output_is_one_line(tmp_path, clip, here):
     (tmp_path / "file").write_text("in the way")
-    code, _, stderr = moca("segment", clip, "-o", tmp_path / "file" / "out")
+    code, _, stderr = here("segment", clip, "-o", tmp_path / "file" / "out")
     lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
     assert code == 2 and len(lines) == 1 and "Traceback" not in stderr
     assert "cannot be written" in lines[0] and "choose a folder you may write to with -o." in lines[0]
@@ -240,18 +240,18 @@ def test_segment_end_to_end_and_again(tmp_path, clip):
     assert code == 0 and "finished before, not done again" in stdout
 
 
-def test_what_is_there_of_a_cut_off_file_can_be_asked_for(tmp_path, clip):
+def test_what_is_there_of_a_cut_off_file_can_be_asked_for(tmp_path, clip, here):
     path = hostile(tmp_path, clip, "truncated")
-    code, stdout, stderr = moca("segment", path, "-o", tmp_path / "out", "--allow-truncated")
+    code, stdout, stderr = here("segment", path, "-o", tmp_path / "out", "--allow-truncated")
     assert code == 0 and "0 of 2 steps" in stdout and "although it declares 4.0 s" in stderr
     assert "although it declares" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_folder_with_a_broken_file_finishes_the_rest_and_says_so(tmp_path, clip):
+def test_a_folder_with_a_broken_file_finishes_the_rest_and_says_so(tmp_path, clip, here):
     (tmp_path / "videos").mkdir()
     shutil.copy(clip, tmp_path / "videos" / "good.mp4")
     (tmp_path / "videos" / "bad.mp4").write_text("not a video")
-    code, stdout, stderr = moca("segment", tmp_path / "videos", "-o", tmp_path / "out")
+    code, stdout, stderr = here("segment", tmp_path / "videos", "-o", tmp_path / "out")
     assert code == 2 and "good.mp4" in stdout
     assert f"error: 1 of 2 videos failed; see {tmp_path / 'out' / 'failures.csv'}" in stderr
     assert (tmp_path / "out" / "good_mp4" / "segments.json").is_file()

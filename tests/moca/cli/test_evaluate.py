@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from contextlib import redirect_stdout
 from io import StringIO
 
@@ -103,16 +101,10 @@ def test_options_are_checked_before_any_work(stage, tmp_path, options, line):
     assert str(refusal.value) == line and not (tmp_path / "out").exists()
 
 
-def test_a_refusal_is_one_line_and_exit_code_2(stage, tmp_path):
-    arguments = ["evaluate", stage / "noise", "-o", tmp_path / "out", "--false-positives"]
-    run = subprocess.run(
-        [sys.executable, "-c", "from moca.cli.app import main; main()", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert (run.returncode, run.stdout) == (2, "") and not (tmp_path / "out").exists()
-    assert run.stderr == (
+def test_a_refusal_is_one_line_and_exit_code_2(stage, tmp_path, here):
+    code, stdout, stderr = here("evaluate", stage / "noise", "-o", tmp_path / "out", "--false-positives")
+    assert (code, stdout) == (2, "") and not (tmp_path / "out").exists()
+    assert stderr == (
         "error: false positives are counted in the folders silence, noise, offscreen, "
         f"{stage / 'noise'} has none of them; write them with moca stage --extras N.\n"
     )
