@@ -72,12 +72,12 @@ class LazyCommands(TyperGroup):
 def load_command(name: str) -> Any:
     """The command of a file, ready to be called."""
     command = importlib.import_module(f"moca.cli.{name}").command
-    if not isinstance(command, typer.Typer):
-        function, command = command, typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        command.command(name)(function)
-    loaded = typer.main.get_command(command)
-    loaded.name = name
-    return loaded
+    holder = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    if isinstance(command, typer.Typer):
+        holder.add_typer(command, name=name)
+    else:
+        holder.command(name)(command)
+    return typer.main.get_group(holder).commands[name]
 
 
 app = typer.Typer(

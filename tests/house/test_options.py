@@ -63,3 +63,9 @@ def test_every_option_of_every_command_says_what_it_does():
     for name in commands():
         for parameter in load_command(name).params:
             assert getattr(parameter, "hidden", False) or parameter.help, (name, parameter.name)
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_no_command_offers_to_install_completion(name):
+    flags = {flag for parameter in load_command(name).params for flag in parameter.opts}
+    assert not flags & {"--install-completion", "--show-completion"}

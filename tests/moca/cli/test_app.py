@@ -61,6 +61,20 @@ def test_help_version_and_no_command():
     assert code == 0 and "--steps-per-second" in stdout
 
 
+def test_a_file_with_a_command_is_a_command_and_is_not_imported_to_be_listed(tmp_path, monkeypatch):
+    from moca.cli import app
+
+    (tmp_path / "greet.py").write_text('"""Say hello.\n\nMore."""\nimport nothing\n\ndef command(): ...\n')
+    (tmp_path / "group.py").write_text('"""Several things."""\ncommand = 1\n')
+    (tmp_path / "helpers.py").write_text('"""No command."""\n\ndef other(): ...\n')
+    monkeypatch.setattr(app, "HERE", tmp_path)
+    app.commands.cache_clear()
+    try:
+        assert app.commands() == {"greet": "Say hello.", "group": "Several things."}
+    finally:
+        app.commands.cache_clear()
+
+
 def test_doctor_says_what_is_here():
     code, stdout, _ = moca("doctor")
     assert code == 0
