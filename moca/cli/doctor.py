@@ -16,7 +16,7 @@ from moca.cli.console import out_console
 from moca.cli.wording import bytes_text, short_licence, size_text
 from moca.core.installed import EXTRAS, packages, version_of
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row
-from moca.foundation.manifest import bundled_weights, find_entry, read_manifest, weights_home
+from moca.foundation.manifest import UNSTATED, bundled_weights, fetched_entry, find_entry, read_manifest, weights_home
 from moca.version import __version__
 
 MINI_LICENCE = "Apache-2.0"
@@ -46,8 +46,22 @@ class ModelState:
 
 
 def models() -> list[ModelState]:
-    """Every model: the bundled ones, then those of the manifest."""
-    return [_bundled(role) for role in ROLES] + [_fetched(name) for name in read_manifest()]
+    """Every model: the bundled ones, those of the manifest, then those that only their own loaders know."""
+    unlisted = {name: role for row in CATALOGUE.values() for role, name in _unlisted(row).items()}
+    return [
+        *(_bundled(role) for role in ROLES),
+        *(_fetched(name) for name in read_manifest()),
+        *(
+            ModelState(name=name, role=ROLES[role].title, here=True, size="?", licence=UNSTATED, needs=None)
+            for name, role in unlisted.items()
+        ),
+    ]
+
+
+def _unlisted(row: Row) -> dict[str, str]:
+    """Entries of a row by role of which nothing is fetched and that are not bundled."""
+    entries = {role: row.entry(role) for role in ROLES}
+    return {role: name for role, name in entries.items() if name != BUNDLED and fetched_entry(name, role) is None}
 
 
 def model_names(row: Row) -> dict[str, str]:
@@ -134,8 +148,10 @@ def pipeline_lines() -> list[str]:
 def strictest_licence(row: Row) -> str:
     """What results of a row may be used for: the licence that allows least, whose it is, and the row's note."""
     names = {row.entry(role) for role in ROLES}
-    entries = [find_entry(name) for name in names if name != BUNDLED]
+    listed = [fetched_entry(row.entry(role), role) for role in ROLES]
+    entries = [entry for entry in listed if entry is not None]
     strict = [f"{entry.licence} ({entry.name})" for entry in entries if not entry.commercial]
+    strict += [f"{UNSTATED} ({name})" for name in sorted(set(_unlisted(row).values()))]
     free = {entry.licence for entry in entries} | ({MINI_LICENCE} if BUNDLED in names else set())
     return "; ".join([*(sorted(strict) or [", ".join(sorted(free))]), *([row.note] if row.note else [])])
 

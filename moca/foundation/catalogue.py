@@ -51,7 +51,8 @@ ROLES: dict[str, Role] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One model of the table. An entry is a name of `moca weights list`, or "mini" for the bundled model of its role.
+    """One model of the table. An entry is a name of `moca weights list`, "mini" for the bundled model of its role, or,
+    but for the encoder, a name that only its own loader knows.
 
     The first role is enough to segment; the others propose masks, mine neighbours and serve the comparison methods.
     """
@@ -131,6 +132,11 @@ def loader_of(role: str, name: str | Path = BUNDLED) -> Callable[..., Any]:
 
     It is imported now; each takes about as long as all the rest of the package.
     """
-    stated = (row.loaders[role] for row in CATALOGUE.values() if role in row.loaders and row.entry(role) == str(name))
-    module, _, function = next(stated, ROLES[role].loader).partition(":")
+    module, _, function = (own_loader(role, name) or ROLES[role].loader).partition(":")
     return getattr(import_module(module), function)
+
+
+def own_loader(role: str, name: str | Path) -> str | None:
+    """The "module:function" that a row states for an entry; None for a name that the role's own loader knows."""
+    stated = (row.loaders[role] for row in CATALOGUE.values() if role in row.loaders and row.entry(role) == str(name))
+    return next(stated, None)

@@ -18,7 +18,7 @@ import platformdirs
 
 import moca.weights
 from moca.errors import InputError
-from moca.foundation.catalogue import ROLES
+from moca.foundation.catalogue import BUNDLED, ROLES, own_loader
 
 KINDS = ("file", "hub")
 MANIFEST_FILE, RECORD_FILE, RECORD_FORMAT = "manifest.toml", ".fetched.json", 1
@@ -169,6 +169,20 @@ def find_entry(name: str) -> Entry:
     if name not in entries:
         raise InputError(f"name must be one of {', '.join(entries)}, got {name}; see moca weights list.")
     return entries[name]
+
+
+UNSTATED = "licence not stated"
+"""What is said of a model that the manifest does not list."""
+
+
+def fetched_entry(name: str, role: str) -> Entry | None:
+    """The entry of a name in a row of the catalogue; None for a model that is bundled or that only its loader knows.
+
+    role: a key of `catalogue.ROLES`. Raises InputError for a name that neither a loader nor the manifest knows.
+    """
+    if name == BUNDLED or (name not in read_manifest() and own_loader(role, name)):
+        return None
+    return find_entry(name)
 
 
 def local_source(name: str) -> Path:

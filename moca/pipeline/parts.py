@@ -16,7 +16,8 @@ import torch
 
 from moca.adapters import fingerprint
 from moca.errors import InputError
-from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row, load_role
+from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row, load_role, own_loader
+from moca.foundation.manifest import read_manifest
 from moca.foundation.published import named_source
 from moca.pipeline.card import CARD, row_card
 from moca.segmentation.config import MATCH, ProposalConfig
@@ -72,8 +73,8 @@ def read_parts(card: Mapping[str, Any], folder: Path, requested: Mapping[str, An
     except (InputError, TypeError) as error:
         raise InputError(f"proposals in {path} cannot be used: {error}") from None
     parts = Parts(
-        masks=_locate(card.get("masks"), folder),
-        objects=_locate(card.get("objects"), folder),
+        masks=_locate("masks", card.get("masks"), folder),
+        objects=_locate("objects", card.get("objects"), folder),
         config=replace(config, **_threshold(config, requested), **requested),
     )
     for name in needed(parts.config.kind):
@@ -146,12 +147,14 @@ def make_proposer(parts: Parts, device: str | torch.device) -> tuple[Proposer | 
 def described_parts(card: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The entries of a card that lies in a folder, for a card that lies elsewhere: folders become absolute."""
     entries = {name: card[name] for name in ENTRIES if name in card}
-    return entries | {name: _locate(entries[name], folder) for name in ("masks", "objects") if name in entries}
+    return entries | {name: _locate(name, entries[name], folder) for name in ("masks", "objects") if name in entries}
 
 
-def _locate(name: str | None, folder: Path) -> str | None:
-    """A name as the loaders take it: a folder beside the card, unless it is mini, absolute or a hub id."""
+def _locate(role: str, name: str | None, folder: Path) -> str | None:
+    """A name as the loaders take it: a folder beside the card, unless it is mini, absolute, a hub id, or known to the
+    manifest or to a loader of its own."""
     if name is None or name == BUNDLED or Path(name).is_absolute():
         return name
     beside = folder / name
-    return str(beside.resolve()) if beside.exists() or "/" not in name else name
+    known = "/" in name or name in read_manifest() or own_loader(role, name) is not None
+    return str(beside.resolve()) if beside.exists() or not known else name

@@ -10,7 +10,7 @@ from typing import Any
 from moca.core.changing import changed
 from moca.core.progress import Progress, named, silent
 from moca.corpus.finding import find_clips
-from moca.foundation.catalogue import CATALOGUE
+from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.manifest import bundled_weights
 from moca.pipeline.encoder import Foundation, default_blocks, load_encoder
 from moca.reproduce.config import ReproduceConfig
@@ -48,7 +48,7 @@ class Trainings:
     def notice(self) -> str | None:
         """What a user must know before believing the model's results, or None."""
         row = CATALOGUE.get(self.config.model)
-        return self.foundation.notice if row is None or row.encoder == "mini" else row.note  # nothing large is loaded
+        return self.foundation.notice if row is None or row.bundled else row.note  # nothing large is loaded
 
     @property
     def data(self) -> str:
@@ -64,9 +64,9 @@ class Trainings:
     def weights(self) -> str:
         """Hex digits that change when a file of the model changes; "" for one that was fetched, which never does."""
         row = CATALOGUE.get(self.config.model)
-        if row is not None and row.encoder != "mini":
+        if row is not None and not row.bundled:
             return ""
-        folder = Path(self.config.model) if row is None else bundled_weights() / row.name
+        folder = Path(self.config.model) if row is None else bundled_weights() / BUNDLED
         digest = hashlib.sha256()
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             stat = path.stat()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from moca.foundation import manifest
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row, load_role, loader_of, row_of
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.manifest import bundled_weights, read_manifest
+from moca.pipeline.card import row_card
+from moca.pipeline.parts import make_proposer, parts_of
 
 FAKE_MODEL = """
 import torch
@@ -127,6 +130,50 @@ def test_a_method_is_made_of_a_new_row(new_row, monkeypatch):
     assert type(method.masks).__name__ == "FakeMasks" and method.card.model == "new"
     assert method.licence == "mini: Apache-2.0; sam-vit-base: Apache-2.0"
     assert method.notice.startswith("mini only knows Soundstage's drawn classes")
+
+
+# A row whose entries the manifest does not list, or whose encoder alone is bundled
+
+
+@pytest.fixture
+def unlisted_row(new_row, monkeypatch):
+    """As new_row, but its masks are known to their own loader alone."""
+    row = replace(new_row, masks="own-masks")
+    monkeypatch.setitem(CATALOGUE, "new", row)
+    return row
+
+
+def test_a_model_that_only_its_loader_knows_makes_proposals(unlisted_row):
+    card, folder = row_card(unlisted_row)
+    parts = parts_of(card, folder, {"kind": "grid"})
+    assert parts.masks == "own-masks"
+    proposer, prints = make_proposer(parts, "cpu")
+    assert (type(proposer.masks).__name__, set(prints)) == ("FakeMasks", {"masks"})
+
+
+def test_a_fetched_model_beside_the_bundled_encoder_is_no_folder(new_row):
+    card, folder = row_card(new_row)
+    assert parts_of(card, folder, {"kind": "grid"}).masks == "sam-vit-base"
+    assert parts_of({**card, "masks": "sam"}, folder, {"kind": "grid"}).masks == str((folder / "sam").resolve())
+
+
+def test_a_method_is_made_of_a_model_that_only_its_loader_knows(unlisted_row):
+    method = SamBind.load("new")
+    assert type(method.masks).__name__ == "FakeMasks"
+    assert method.licence == "mini: Apache-2.0; own-masks: licence not stated"
+
+
+def test_the_doctor_says_that_a_licence_is_not_stated(unlisted_row):
+    lines = doctor.pipeline_lines()
+    start = lines.index("new: mini/imagebind, mini/dino, own-masks, mini/objects, mini/grounding, mini/tagger")
+    assert lines[start + 1] == "  not here: nothing"
+    assert lines[start + 2].startswith("  weights in memory, all models at once: at least ")
+    assert lines[start + 3] == "  its results: licence not stated (own-masks); is made up"
+
+
+def test_a_name_that_nothing_knows_is_refused(unlisted_row, monkeypatch):
+    monkeypatch.setitem(CATALOGUE, "new", replace(unlisted_row, loaders={}))
+    assert refusal(SamBind.load, "new").startswith("name must be one of imagebind-huge, sam-vit-base")
 
 
 def test_a_role_of_the_manifest_must_be_one_of_the_table(tmp_path):
