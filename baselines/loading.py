@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from moca.adapters import fingerprint
 from moca.errors import InputError
-from moca.foundation.catalogue import BUNDLED, CATALOGUE, load_role, row_of
-from moca.foundation.manifest import UNSTATED, bundled_weights, fetched_entry
+from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row, row_of
+from moca.foundation.manifest import bundled_weights, fetched_entry
+from moca.pipeline.card import read_card, row_notice
+from moca.pipeline.models import licences, load_models
 
 MINI_SETTINGS = Path(__file__).with_name("mini.json")
 """Settings for mini, by method: chosen on drawn validation frames by `recipes.calibrate_baselines`."""
@@ -38,12 +39,13 @@ def load_parts(method: str, model: str, roles: Sequence[str], device: str) -> tu
     anything is loaded, for another model, or for weights that have not been fetched, with the command that does.
     """
     if model not in CATALOGUE:
-        known = " or ".join(CATALOGUE)
-        raise InputError(f"model must be {known} for {method}, which is not trained, got {model}; choose one of them.")
+        raise InputError(
+            f"model must be one of {', '.join(CATALOGUE)} for {method}, which is not trained, got {model}; choose one "
+            "of them."
+        )
     entries = {role: row_of(model).entry(role) for role in roles}
-    licence, notice = _licence(method, model, entries)
-    parts = {role: load_role(role, name, device=device) for role, name in entries.items()}
-    prints = {role: fingerprint(getattr(part, "model", part).state_dict()) for role, part in parts.items()}
+    licence, notice = _licence(method, row_of(model), entries)
+    parts, prints = load_models(entries, device)
     return parts, Card(model=model, licence=licence, notice=notice, fingerprints=prints)
 
 
@@ -52,21 +54,20 @@ def mini_settings(method: str) -> dict[str, Any]:
     return json.loads(MINI_SETTINGS.read_text(encoding="utf-8"))["methods"].get(method, {})
 
 
-def _licence(method: str, model: str, entries: Mapping[str, str]) -> tuple[str, str | None]:
+def _licence(method: str, row: Row, entries: Mapping[str, str]) -> tuple[str, str | None]:
     """The licences of some entries of a row, and what must be known of their results.
 
     Raises InputError, naming all that must be fetched, where an entry is not here.
     """
-    known = {name: fetched_entry(name, role) for role, name in entries.items() if name != BUNDLED}
-    fetched = [entry for entry in known.values() if entry is not None]
+    others = (fetched_entry(name, role) for role, name in entries.items() if name != BUNDLED)
+    fetched = dict.fromkeys(entry for entry in others if entry is not None)
     if missing := " ".join(entry.name for entry in fetched if not entry.is_here):
         raise InputError(
-            f"{method} with model {model} needs {' '.join(entry.name for entry in fetched)}, of which {missing} must "
-            f"still be fetched; run moca weights fetch {missing}, or use --model {BUNDLED}."
+            f"{method} with model {row.name} needs {' '.join(entry.name for entry in fetched)}, of which {missing} "
+            f"must still be fetched; run moca weights fetch {missing}, or use --model {BUNDLED}."
         )
-    licences = [f"{name}: {entry.licence if entry else UNSTATED}" for name, entry in known.items()]
     if BUNDLED not in entries.values():
-        return "; ".join(licences), None
-    card = json.loads((bundled_weights() / BUNDLED / "pipeline.json").read_text(encoding="utf-8"))
-    bundled = f"{BUNDLED}: {card['licence']}" if known else card["licence"]
-    return "; ".join([bundled, *licences]), card.get("notice")
+        return "; ".join(licences(entries)), row_notice(row)
+    card = read_card(bundled_weights() / BUNDLED, BUNDLED)
+    alone = set(entries.values()) == {BUNDLED}
+    return card["licence"] if alone else "; ".join(licences(entries)), row_notice(row, card.get("notice"))

@@ -18,6 +18,7 @@ from moca.core.frames import resized
 from moca.core.maps import resize_maps
 from moca.core.settings import Settings, setting
 from moca.core.step import Segment, Step, StepResult, empty_result, result_of
+from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.segmentation.gate import why_silent
 
 BATCH_STEPS = 8  # frames held at a time; it changes memory, not results
@@ -71,12 +72,14 @@ class TrainingFree(ABC):
 
     @classmethod
     def defaults(cls, model: str) -> TrainingFreeConfig:
-        """The paper's settings; for "mini" those that suit its small models, see `MINI_SETTINGS`."""
-        return replace(cls.config_class(), **(mini_settings(cls.name) if model == "mini" else {}))
+        """The paper's settings; where every part is the bundled one, those that suit them, see `MINI_SETTINGS`."""
+        row = CATALOGUE.get(model)
+        bundled = row is not None and all(row.entry(role) == BUNDLED for role in cls.roles)
+        return replace(cls.config_class(), **(mini_settings(cls.name) if bundled else {}))
 
     @classmethod
     def load(cls, model: str = "mini", *, device: str = "cpu", config: TrainingFreeConfig | None = None) -> Self:
-        """The method with the weights of "mini" or "huge"; config: None takes the model's `defaults`.
+        """The method with the models of a row of the catalogue; config: None takes the model's `defaults`.
 
         Raises InputError, in one line, for another model and for weights that have not been fetched.
         """

@@ -1,7 +1,7 @@
 """The command line: commands are the files of this folder, found by name and loaded when they are called.
 
-A file with a function or a Typer called `command` is a command; its docstring's first sentence is what `moca --help`
-says of it. Every error of the user's is one line with exit code 2.
+A file with a function or a Typer called `command` is a command; the first sentence of the file's docstring is what
+`moca --help` says of it. Every error of the user's is one line with exit code 2.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import errno
 import importlib
 import os
+import re
 import sys
 import warnings
 from functools import cache
@@ -43,10 +44,19 @@ ADVICE = {
 def commands() -> dict[str, str]:
     """Every command's name and, in a sentence, what it does; no command is imported for that."""
     return {
-        path.stem: (ast.get_docstring(tree) or "").split("\n")[0]
+        path.stem: first_sentence(ast.get_docstring(tree) or "")
         for path in sorted(HERE.glob("*.py"))
         if _defines_command(tree := ast.parse(path.read_text(encoding="utf-8")))
     }
+
+
+def first_sentence(text: str) -> str:
+    """The first sentence of a docstring on one line; its first paragraph, where that is no sentence.
+
+    >>> first_sentence("Write masks.png and\\nmore. It takes long.\\n\\nAnd so on.")
+    'Write masks.png and more.'
+    """
+    return re.split(r"(?<=[.!?])\s", " ".join(text.partition("\n\n")[0].split()), maxsplit=1)[0]
 
 
 def _defines_command(tree: ast.Module) -> bool:

@@ -84,7 +84,7 @@ def command(
 
     shown, sampling, share = GalleryConfig(**gallery), BootstrapConfig(**bootstrap), _share(shard)
     chosen = own_settings(loading, proposing, segmentation, adapters=adapters, frozen=frozen)
-    chosen |= parsed_settings(settings, "silence_dbfs=-50")
+    chosen |= parsed_settings(settings)
     data, model = subset or data, model or "mini"
     clips = read_data(data, root, split=split, model=model, tagger=tagger, device=device)
     needed = {name: value for name, value in clips.settings.items() if name not in chosen}

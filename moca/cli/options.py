@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import MISSING, dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import typer
 
 from moca.core.changing import parse_value
-from moca.core.settings import Settings, allowed_words, range_in_words, rule_of
+from moca.core.settings import Settings, allowed_words, check_value, range_in_words, rule_of
 from moca.errors import InputError
 from moca.foundation.catalogue import CATALOGUE
 from moca.methods import method_names
@@ -52,8 +52,8 @@ class Offer:
     """Such as --steps-per-second."""
     parameter: inspect.Parameter
     """As Typer reads it."""
-    is_list: bool
-    """Whether values are typed with commas between them."""
+    read: Callable[[Any], Any]
+    """The setting's value, from what was typed; InputError, by the option's name, for a number that cannot be."""
 
 
 def takes(*, defaults: Collection[str] = (), **groups: type[Settings]) -> Callable[[Callable], Callable]:
@@ -75,7 +75,7 @@ def takes(*, defaults: Collection[str] = (), **groups: type[Settings]) -> Callab
         def run(**values: Any) -> Any:
             given = {
                 name: {
-                    offer.path: _listed(offer, value)
+                    offer.path: offer.read(value)
                     for offer in offers[name]
                     if (value := values.pop(offer.parameter.name, None)) is not None
                 }
@@ -119,14 +119,34 @@ def _offer(group: type[Settings], name: str, path: str, hint: Any, show_default:
         help_text += f" Default: {_typed(field.default)}."
     off = kind is bool and not (show_default and field.default is False)  # what is off by default is only switched on
     flags = (f"{flag}/--no-{flag.removeprefix('--')}",) if off else (flag,)
-    option = typer.Option(*flags, help=help_text, show_default=False)
+    is_number = kind in (int, float)
+    metavar = f"<{kind.__name__}>" if is_number else None
+    option = typer.Option(*flags, help=help_text, show_default=False, metavar=metavar)
+    typed = str if is_number else kind
     parameter = inspect.Parameter(
         f"{path.replace('.', '__')}__",  # the command's own parameters have no such names
         inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if needed else None,
-        annotation=Annotated[kind if needed else kind | None, option],
+        annotation=Annotated[typed if needed else typed | None, option],
     )
-    return Offer(path=path, flag=flag, parameter=parameter, is_list=is_list)
+    number = partial(_number, group, name, flag, kind)
+    return Offer(path=path, flag=flag, parameter=parameter, read=_listed if is_list else number if is_number else _same)
+
+
+def _number(group: type[Settings], name: str, flag: str, kind: type, text: str) -> float | None:
+    """A number as it was typed, refused as the setting refuses it, but by the option's name."""
+    value = parse_value(text.strip())
+    check_value(group, name, value, shown=flag)
+    return None if value is None else kind(value)
+
+
+def _listed(text: str) -> tuple[Any, ...]:
+    """A list as it was typed, with commas; its parts are numbers where they look like numbers."""
+    return tuple(parse_value(part.strip()) for part in text.split(","))
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _kind(hint: Any) -> tuple[type, bool]:
@@ -147,17 +167,12 @@ def _typed(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _listed(offer: Offer, value: Any) -> Any:
-    """What was typed, as a setting takes it; a list's parts are numbers where they look like numbers."""
-    return tuple(parse_value(part.strip()) for part in value.split(",")) if offer.is_list else value
-
-
-def parsed_settings(settings: Sequence[str] | None, example: str) -> Given:
-    """key=value pairs, as they are typed after --set; example: one that is right, for the refusal."""
+def parsed_settings(settings: Sequence[str] | None) -> Given:
+    """key=value pairs, as they are typed after --set."""
     parsed = {}
     for text in settings or ():
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
-            raise InputError(f"--set must be key=value, got {text!r}; e.g. --set {example}.")
+            raise InputError(f"--set must be KEY=VALUE, got {text!r}; name the setting, then = and its value.")
         parsed[name.strip()] = parse_value(value.strip())
     return parsed

@@ -41,7 +41,7 @@ def command(
         model=model or "mini",
         dino=dino,
         tagger=tagger,
-        training=parsed_settings(settings, "mining.neighbours=10"),
+        training=parsed_settings(settings),
         workers=workers,
         device=device,
         **extent,

@@ -62,7 +62,7 @@ def command(
     from moca.output.batch import is_single, run_folders, segment_many
 
     chosen = own_settings(loading, proposing, segmentation, adapters=adapters, frozen=frozen)
-    chosen |= parsed_settings(settings, "silence_dbfs=-50")
+    chosen |= parsed_settings(settings)
     config = OutputConfig(**output)
     run_folders(inputs, out)  # refuse before loading a model, this and what follows
     if single := is_single(inputs):

@@ -50,7 +50,7 @@ def command(
     from moca.training.run import train_run
 
     earlier = read_run(out) if resume else None
-    config = _config(recipe, training | parsed_settings(settings, "labels.contrast=0"), earlier)
+    config = _config(recipe, training | parsed_settings(settings), earlier)
     options = {"model": "mini", "dino": None, "steps_per_video": ReadingConfig.steps_per_video}
     options |= earlier["options"] if earlier else {}
     given = {"model": model, "dino": dino, **reading}

@@ -59,6 +59,7 @@ def compare(
             "compare results of the same data."
         )
     metric = metric or a.measured_by.clip_main
+    _check_metric(a, b, metric)
     values = _metric_by_clip(a, metric), _metric_by_clip(b, metric)
     _check_same(*values)
     pairs = [(values[0][key], values[1][key]) for key in values[0]]
@@ -76,10 +77,19 @@ def compare(
     return Comparison(**vars(differences), metric=metric, title=column.title, left_out=len(pairs) - len(known))
 
 
+def _check_metric(a: EvaluationResult, b: EvaluationResult, metric: str) -> None:
+    """InputError unless clips of both results have a metric of which one end is better."""
+    offered = [{name: column_of(result, name) for name in result.clips[0].metrics} for result in (a, b)]
+    both = [name for name, column in offered[0].items() if column.better and name in offered[1]]
+    if metric in both:
+        return
+    lacking = [end for end, names in zip("AB", offered, strict=True) if metric not in names]
+    got = f"{metric!r}, which {lacking[0]} lacks" if len(lacking) == 1 else repr(metric)
+    names = ", ".join(f"{name} ({offered[0][name].title})" for name in both)
+    raise InputError(f"metric must be one that clips of both results have, {names}, got {got}; choose one of these.")
+
+
 def _metric_by_clip(result: EvaluationResult, metric: str) -> dict[tuple[str, str, str], float]:
-    offered = [name for name in result.clips[0].metrics if column_of(result, name).better]
-    if metric not in offered:
-        raise InputError(f"metric must be one of {', '.join(offered)}, got {metric!r}; choose one that clips have.")
     values = {_key(clip): clip.metrics[metric] for clip in result.clips}
     if len(values) < len(result.clips):
         raise InputError(

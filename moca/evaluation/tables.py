@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from moca.evaluation.protocols.known import protocol_class
-from moca.evaluation.protocols.protocol import Column
+from moca.metrics.column import Column
 
 if TYPE_CHECKING:
     from moca.evaluation.result import EvaluationResult

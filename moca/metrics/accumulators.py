@@ -15,6 +15,7 @@ import numpy as np
 
 from moca.errors import InputError
 from moca.metrics.collecting import ByPlace
+from moca.metrics.column import Column
 from moca.metrics.segmentation import THRESHOLDS, frame_f, frame_iou, frame_iou_plain, mask_areas, threshold_curves
 
 BATCH_VIDEOS = (1, 4)
@@ -31,16 +32,39 @@ class FrameMean:
     """All annotated frames, those where something sounds, or the others."""
     stored: str
     """Name of its sum among a video's scores."""
+    column: Column
+    """Its column in tables."""
 
 
 MEANS: dict[str, FrameMean] = {
-    "f_mask": FrameMean(of=frame_f, over="sounding", stored="f_mask"),
-    "miou_plain": FrameMean(of=frame_iou_plain, over="frames", stored="iou_plain"),
-    "false_positive_area": FrameMean(of=mask_areas, over="silent", stored="false_area"),
-    "mask_area": FrameMean(of=mask_areas, over="frames", stored="mask_area"),
+    "f_mask": FrameMean(
+        of=frame_f,
+        over="sounding",
+        stored="f_mask",
+        column=Column("F of masks", "mean F of the hard masks over sounding frames, no threshold searched"),
+    ),
+    "miou_plain": FrameMean(
+        of=frame_iou_plain,
+        over="frames",
+        stored="iou_plain",
+        column=Column("mIoU, plain", "a frame where nothing sounds counts 1 for an empty mask, else 0"),
+    ),
+    "false_positive_area": FrameMean(
+        of=mask_areas,
+        over="silent",
+        stored="false_area",
+        column=Column(
+            "false area", "mean masked share of frames where nothing sounds; lower is better", better="lower"
+        ),
+    ),
+    "mask_area": FrameMean(
+        of=mask_areas,
+        over="frames",
+        stored="mask_area",
+        column=Column("area", "mean masked share of all frames; 0 is right when muted", better=None),
+    ),
 }
-"""By the metric's name. A metric more is its function, a line here, and a column of the protocol
-(`moca.evaluation.protocols.segmentation.COLUMNS`)."""
+"""By the metric's name. A metric more is its function and a row here."""
 
 
 @dataclass(frozen=True, kw_only=True)

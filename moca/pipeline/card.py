@@ -36,10 +36,18 @@ def row_card(row: Row) -> tuple[dict[str, Any], Path]:
     if row.bundled:
         card = read_card(home, row.name)
         models = {role: row.entry(role) for role in ("masks", "objects") if role in card}
-        return card | models | {"name": row.name, "encoder": row.name}, home
-    licence = f"ImageBind: {find_entry(row.encoder).licence}"
+        own = {"name": row.name, "encoder": row.name, "notice": row_notice(row, card.get("notice"))}
+        return card | models | own, home
+    licence = f"{row.encoder}: {find_entry(row.encoder).licence}"
     calibration = {"frozen_segment": UNCALIBRATED, "frozen_notice": OPEN_GATE}
-    return {"name": row.name, "encoder": row.name, "licence": licence, **calibration}, home
+    return {"name": row.name, "encoder": row.name, "licence": licence, "notice": row_notice(row), **calibration}, home
+
+
+def row_notice(row: Row, bundled: str | None = None) -> str | None:
+    """What a user must know before believing a row's results: what is said of the bundled models, where they are
+    among its own, and its note, unless the row is the bundled models themselves."""
+    note = None if row.note is None or row.name == BUNDLED else f"Model {row.name} {row.note}."
+    return " ".join(filter(None, (bundled, note))) or None
 
 
 def read_card(folder: Path, model: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def load_pipeline(
         towers=towers,
         adapted=chosen is not None,
         segment=SegmentConfig(**calibration) if calibration else frozen,
-        licence=card["licence"],
+        licence="; ".join([card["licence"], *parts.licences(card["encoder"])]),
         notice=" ".join(notice for notice in notices if notice) or None,
         fingerprints=prints | proposer_prints,
         proposer=proposer,
@@ -99,7 +99,7 @@ def load_pipeline(
 def _random_pipeline(model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any]) -> Pipeline:
     """The architecture of a row with random weights: nothing but its mask proposals is read from a file."""
     if model not in CATALOGUE:
-        raise InputError(f"random weights are for {' and '.join(CATALOGUE)}, got {model}.")
+        raise InputError(f"random weights are for one of {', '.join(CATALOGUE)}, got {model}; choose one.")
     proposer, proposer_prints = make_proposer(parts_of(*card_of(model), requested), device)
     config = getattr(ImageBindConfig, CATALOGUE[model].architecture)()
     encoder = random_imagebind(config, seed=seed).to(device)

@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from moca.adapters import fingerprint
 from moca.errors import InputError
-from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row, load_role, own_loader
+from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row, own_loader
 from moca.foundation.manifest import read_manifest
 from moca.foundation.published import named_source
 from moca.pipeline.card import CARD, row_card
+from moca.pipeline.models import licences, load_models
 from moca.segmentation.config import MATCH, ProposalConfig
 from moca.segmentation.proposals import Proposer
 
@@ -38,6 +38,19 @@ class Parts:
     """What `load_objects` takes, None where a model has no object detector."""
     notice: str | None = None
     """What a user must know of the choice, or None."""
+
+    def used(self) -> dict[str, str]:
+        """The models that proposals of the settings' kind are made with, by role."""
+        return {role: getattr(self, role) for role in needed(self.config.kind)}
+
+    def licences(self, encoder: str) -> list[str]:
+        """What may be done with their results, a phrase each, beside an encoder whose licence has been stated.
+
+        encoder: as a card names it. Nothing is said twice of bundled models.
+        """
+        row = CATALOGUE.get(encoder)
+        stated = row is not None and row.bundled
+        return licences({role: name for role, name in self.used().items() if not (stated and name == BUNDLED)})
 
 
 def parts_of(card: Mapping[str, Any], folder: Path, requested: Mapping[str, Any]) -> Parts:
@@ -139,8 +152,7 @@ def make_proposer(parts: Parts, device: str | torch.device) -> tuple[Proposer | 
     """The parts loaded and put together, and their fingerprints; None and {} where no proposals are made."""
     if parts.config.kind == "none":
         return None, {}
-    loaded = {role: load_role(role, getattr(parts, role), device=device) for role in needed(parts.config.kind)}
-    prints = {name: fingerprint(part.model.state_dict()) for name, part in loaded.items()}
+    loaded, prints = load_models(parts.used(), device)
     return Proposer(parts.config, **loaded), prints
 
 

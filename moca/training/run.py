@@ -14,8 +14,10 @@ from moca.corpus.building import build_corpus
 from moca.corpus.corpus import Corpus
 from moca.corpus.finding import find_clips
 from moca.errors import InputError
+from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.imagebind.model import ImageBind
-from moca.pipeline.encoder import Foundation, default_blocks, load_encoder
+from moca.pipeline.encoder import Foundation, base_model, default_blocks, load_encoder
+from moca.pipeline.models import load_models
 from moca.training.checkpoints import Origin
 from moca.training.config import TrainConfig
 from moca.training.finishing import write_model
@@ -66,9 +68,10 @@ def train_run(
     """Train adapters on videos and write a model's folder that `moca segment --model` takes.
 
     source, clips: see `find_clips`. model: whose frozen encoder is adapted, see `load_encoder`. dino: the DINO that
-    image neighbours are found by (name, folder or hub id); by default the mini one for model mini. resume: go on
-    with the run in out, which must have the same settings and videos. overwrite: replace it. workers: processes
-    that decode. progress: told of everything that takes time; of the steps with recent means of the loss and its parts.
+    image neighbours are found by (name, folder or hub id); by default that of the row of the catalogue that the model
+    is made from. resume: go on with the run in out, which must have the same settings and videos. overwrite: replace
+    it. workers: processes that decode. progress: told of everything that takes time; of the steps with recent means of
+    the loss and its parts.
 
     A run that was stopped while it decoded or prepared goes on there even without resume. Raises InputError, in one
     line, before anything is written where it can be known; Interrupted on Ctrl-C once steps are being made.
@@ -199,19 +202,22 @@ def _image_features(
     """What image neighbours are found by, and the fingerprint of its weights; nothing where none are wanted."""
     if not config.matching or config.mining.source == "audio":
         return None, {}
-    if dino is None and str(model) != "mini":
+    row = base_model(model) if dino is None else None
+    if dino is None and row is None:
         raise InputError(
-            f"mining by {config.mining.source} needs a DINO, and model {model} has none of its own; name one with "
-            "--dino, such as facebook/dino-vits8, or use --mining audio."
+            f"mining by {config.mining.source} needs a DINO, and model {model}, made from none of "
+            f"{', '.join(CATALOGUE)}, has none of its own; name one with --dino, such as facebook/dino-vits8, or use "
+            "--mining audio."
         )
-    from moca.foundation.dino import load_dino  # imported late: it takes as long as all the rest
-
-    finder = load_dino(dino or "mini", device=accelerator.device)
-    weights = fingerprint(finder.model.state_dict())
+    chosen = CATALOGUE[row].images if dino is None else str(dino)
+    loaded, prints = load_models({"images": chosen}, accelerator.device)
+    finder, weights = loaded["images"], prints["images"]
+    stored = getattr(getattr(finder, "model", finder), "config", None)
     settings = {
         name: value
-        for name, value in finder.model.config.to_dict().items()
+        for name, value in (stored.to_dict() if hasattr(stored, "to_dict") else {}).items()
         if not name.startswith("_") and name != "transformers_version"  # where it lies and who wrote it
     }
-    name = content_name("dino", weights=weights, image_size=finder.image_size, settings=settings)
+    size = getattr(finder, "image_size", None)
+    name = content_name("dino", weights=weights, image_size=size, settings=settings)
     return ImageFeatures(features=finder.features, fingerprint=name), {"dino": weights}

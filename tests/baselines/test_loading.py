@@ -10,6 +10,7 @@ from moca.baselines.loading import MINI_SETTINGS, mini_settings
 from moca.baselines.owod_bind import OwodBind
 from moca.baselines.sam_bind import SamBind
 from moca.errors import InputError
+from moca.foundation.catalogue import CATALOGUE
 from moca.stage import sample_frame
 
 METHODS = (AtGdinoSam, OwodBind, SamBind)
@@ -62,5 +63,6 @@ def test_another_model_is_refused():
     with pytest.raises(InputError) as caught:
         SamBind.load("out/run")
     assert str(caught.value) == (
-        "model must be mini or huge for sam-bind, which is not trained, got out/run; choose one of them."
+        f"model must be one of {', '.join(CATALOGUE)} for sam-bind, which is not trained, got out/run; choose one of "
+        "them."
     )

@@ -12,8 +12,9 @@ import numpy as np
 from moca.core.step import StepResult
 from moca.errors import InputError
 from moca.evaluation.controls import Clip
-from moca.evaluation.protocols.protocol import Column, Sums, decided_heat
+from moca.evaluation.protocols.protocol import Sums, decided_heat
 from moca.evaluation.protocols.resampling import ratio, times_drawn
+from moca.metrics.column import Column
 from moca.metrics.localisation import (
     LEVELS,
     LocalisationScores,

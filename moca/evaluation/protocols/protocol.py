@@ -7,37 +7,22 @@ drawn again: everything that follows, tables, intervals and comparisons, needs t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from moca.core.step import StepResult
 from moca.errors import InputError
 from moca.evaluation.controls import Clip
+from moca.metrics.column import Column
 
 Sums = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric in a reader's words."""
-
-    title: str
-    """The head of its column."""
-    meaning: str
-    """What it measures, and where it comes from."""
-    better: Literal["higher", "lower"] | None = "higher"
-    """Which way is good, None where neither is."""
-    count: bool = False
-    """Whether it counts things, so that it has no interval."""
 
 
 class EvaluationProtocol(Protocol):
     """One way to measure.
 
-    A metric more is its function in `moca.metrics` and a column beside the others: see `MEANS` in
-    `moca.metrics.accumulators` for S4 and MS3.
+    A metric more is its function in `moca.metrics` and its row: for S4 and MS3 see `moca.metrics.accumulators.MEANS`.
     """
 
     name: str

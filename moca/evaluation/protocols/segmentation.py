@@ -12,18 +12,14 @@ import numpy as np
 
 from moca.core.step import StepResult
 from moca.evaluation.controls import Clip
-from moca.evaluation.protocols.protocol import Column, Sums, decided_heat
+from moca.evaluation.protocols.protocol import Sums, decided_heat
 from moca.evaluation.protocols.resampling import ratio, times_drawn
 from moca.metrics.accumulators import BATCH_VIDEOS, MEANS, AVSBenchScores, VideoScores, score_video
+from moca.metrics.column import Column
 
 COLUMNS = {
     "f_batch_free": Column("F, batch-free", "mean F curve over all sounding frames, then its best threshold"),
-    "f_mask": Column("F of masks", "mean F of the hard masks over sounding frames, no threshold searched"),
-    "miou_plain": Column("mIoU, plain", "a frame where nothing sounds counts 1 for an empty mask, else 0"),
-    "false_positive_area": Column(
-        "false area", "mean masked share of frames where nothing sounds; lower is better", better="lower"
-    ),
-    "mask_area": Column("area", "mean masked share of all frames; 0 is right when muted", better=None),
+    **{name: mean.column for name, mean in MEANS.items()},
     "videos": Column("clips", "clips counted", better=None, count=True),
     "frames": Column("frames", "annotated frames counted", better=None, count=True),
     "sounding_frames": Column("sounding", "frames among them in which something sounds", better=None, count=True),

@@ -9,8 +9,9 @@ import numpy as np
 
 from moca.core.step import StepResult
 from moca.evaluation.controls import Clip
-from moca.evaluation.protocols.protocol import Column, Sums
+from moca.evaluation.protocols.protocol import Sums
 from moca.evaluation.protocols.resampling import times_drawn
+from moca.metrics.column import Column
 from moca.metrics.semantic import FRAMES, ClassSums, SemanticScores, pad_frames, score_labels, semantic_metrics
 
 if TYPE_CHECKING:

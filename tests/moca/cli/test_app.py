@@ -9,6 +9,7 @@ import wave
 import numpy as np
 import pytest
 
+from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.manifest import bundled_weights
 from moca.media import write_video
 
@@ -64,13 +65,15 @@ def test_help_version_and_no_command():
 def test_a_file_with_a_command_is_a_command_and_is_not_imported_to_be_listed(tmp_path, monkeypatch):
     from moca.cli import app
 
-    (tmp_path / "greet.py").write_text('"""Say hello.\n\nMore."""\nimport nothing\n\ndef command(): ...\n')
+    (tmp_path / "greet.py").write_text(
+        '"""Say hello,\nfile.txt too. Or\nmore.\n\nMore."""\nimport nothing\n\ndef command(): ...\n'
+    )
     (tmp_path / "group.py").write_text('"""Several things."""\ncommand = 1\n')
     (tmp_path / "helpers.py").write_text('"""No command."""\n\ndef other(): ...\n')
     monkeypatch.setattr(app, "HERE", tmp_path)
     app.commands.cache_clear()
     try:
-        assert app.commands() == {"greet": "Say hello.", "group": "Several things."}
+        assert app.commands() == {"greet": "Say hello, file.txt too.", "group": "Several things."}
     finally:
         app.commands.cache_clear()
 
@@ -151,8 +154,8 @@ def test_hostile_files_are_one_line(tmp_path, clip, kind, begins, refuse):
         ),
         (
             ["--model", "tiny"],
-            "model must be mini, huge or a folder with a pipeline.json, got tiny; give one of them, or make one with "
-            "moca train.",
+            f"model must be {', '.join(CATALOGUE)} or a folder with a pipeline.json, got tiny; give one of them, or "
+            "make one with moca train.",
         ),
     ],
 )
@@ -163,7 +166,7 @@ def test_option_values_are_checked_before_any_work(tmp_path, clip, options, line
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
+        (["--set", "clusters"], "--set must be KEY=VALUE, got 'clusters'; name the setting, then = and its value."),
         (
             ["--set", "clusters=many"],
             "clusters must be a whole number between 1 and 64, got 'many'; 4 suits most frames.",

@@ -10,6 +10,7 @@ import pytest
 from moca.cli.app import app
 from moca.cli.compare import command as compare
 from moca.errors import InputError
+from moca.evaluation.datasets import DATASETS
 from moca.stage import write_stage
 
 SETTING = ("--set", "silence_dbfs=-50")
@@ -83,12 +84,12 @@ def test_other_data_have_their_own_numbers(stage, tmp_path, data, words):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--data", "s5"], "data must be one of s4, ms3, avss, vggss, got 's5'; pass one of them with --data."),
+        (["--data", "s5"], f"data must be one of {', '.join(DATASETS)}, got 's5'; pass one of them with --data."),
         (["--data", "vggss", "--split", "val"], "vggss has test clips only, got split 'val'; leave --split out."),
         (["--shard", "3/2"], "--shard must be i/n with i from 1 to n, got '3/2'; e.g. 1/4 to 4/4."),
         (["--shard", "half"], "--shard must be i/n with i from 1 to n, got 'half'; e.g. 1/4 to 4/4."),
         (["--gallery", "-1"], "gallery must be a whole number of at least 0, got -1; 0 leaves them out."),
-        (["--set", "clusters"], "--set must be key=value, got 'clusters'; e.g. --set silence_dbfs=-50."),
+        (["--set", "clusters"], "--set must be KEY=VALUE, got 'clusters'; name the setting, then = and its value."),
         (
             ["--set", "clusters=many"],
             "clusters must be a whole number between 1 and 64, got 'many'; 4 suits most frames.",

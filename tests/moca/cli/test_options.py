@@ -89,13 +89,32 @@ def test_a_setting_without_a_default_must_be_given():
     assert caught.value.format_message().startswith("Missing option '--name'")
 
 
-def test_values_are_refused_by_the_declaration():
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        ("--count-of 0", "--count-of must be a whole number of at least 1, got 0; change it."),
+        ("--count-of x", "--count-of must be a whole number of at least 1, got 'x'; change it."),
+        ("--count-of 1.5", "--count-of must be a whole number of at least 1, got 1.5; change it."),
+        ("--share inf", "--share must be a number above 0 and at most 1, got inf; change it."),
+    ],
+)
+def test_numbers_are_refused_by_the_declaration_and_the_options_name(typed, line):
     command, calls = command_of()
-    command(["--count-of", "0", "--parts", "1,x"], standalone_mode=False)
-    (group, _), = calls  # fmt: skip
     with pytest.raises(InputError) as caught:
-        Group(count_of=group["count_of"])
-    assert str(caught.value) == "count_of must be a whole number of at least 1, got 0; change it."
+        command(typed.split(), standalone_mode=False)
+    assert str(caught.value) == line and calls == []
+
+
+def test_a_number_has_the_type_of_its_setting():
+    command, calls = command_of()
+    command(["--share", "1", "--count-of", "2"], standalone_mode=False)
+    assert [(type(value), value) for value in calls[0][0].values()] == [(int, 2), (float, 1.0)]
+
+
+def test_lists_are_refused_by_the_declaration():
+    command, calls = command_of()
+    command(["--parts", "1,x"], standalone_mode=False)
+    (group, _), = calls  # fmt: skip
     with pytest.raises(InputError) as caught:
         Group(parts=group["parts"])
     line = "parts must be a list, each a whole number of at least 0, got (1, 'x'); change it."
@@ -103,9 +122,9 @@ def test_values_are_refused_by_the_declaration():
 
 
 def test_pairs_after_set():
-    assert parsed_settings(["a=1", " b.c = x=y "], "a=1") == {"a": 1, "b.c": "x=y"}
-    assert parsed_settings(None, "a=1") == {}
+    assert parsed_settings(["a=1", " b.c = x=y "]) == {"a": 1, "b.c": "x=y"}
+    assert parsed_settings(None) == {}
     for text in ("a", "=1", " =1"):
         with pytest.raises(InputError) as caught:
-            parsed_settings([text], "a=1")
-        assert str(caught.value) == f"--set must be key=value, got {text!r}; e.g. --set a=1."
+            parsed_settings([text])
+        assert str(caught.value) == (f"--set must be KEY=VALUE, got {text!r}; name the setting, then = and its value.")

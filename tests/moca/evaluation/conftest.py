@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from moca.core.step import Step, StepResult
+from moca.metrics.accumulators import MEANS
 
 SIZE = (4, 6)
 RATE_HZ = 100
@@ -102,6 +103,8 @@ def video_sums():
             values = dict(zip(("iou", "iou_plain", "mask_area"), 5 * generator.random(3), strict=True))
             curve = np.sort(generator.random(255))[::-1] * sounding
             values |= {"f_mask": generator.random() * sounding, "false_area": generator.random() * (5 - sounding)}
+            for mean in MEANS.values():
+                values.setdefault(mean.stored, {"frames": 5, "sounding": sounding}.get(mean.over, 5 - sounding) / 2)
             values = {name: float(value) for name, value in values.items()}
             found.append({"frames": 5, "sounding": sounding, **values, "f_curve": curve.tolist()})
         return found

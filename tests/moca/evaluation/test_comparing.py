@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from moca.errors import InputError
-from moca.evaluation import compare, evaluate
+from moca.evaluation import Segmentation, compare, evaluate
 
 
 @pytest.fixture
@@ -81,11 +81,21 @@ def test_other_protocols_and_metrics_are_refused(pair):
     assert refusal(pair[0], other) == (
         "two results must be of one protocol, got segmentation and localisation; compare results of the same data."
     )
+    names = [name for name in pair[0].clips[0].metrics if Segmentation.column(name).better]
+    known = ", ".join(f"{name} ({Segmentation.column(name).title})" for name in names)
+    assert {"miou_batch1", "f_mask"} < set(names) and "f_mask (F of masks)" in known
     for metric in ("accuracy", "mask_area", "videos"):  # unknown, neither end is better, a count
         assert refusal(*pair, metric=metric) == (
-            "metric must be one of miou_batch1, f_batch1, f_batch_free, f_mask, miou_plain, false_positive_area, "
-            f"got {metric!r}; choose one that clips have."
+            f"metric must be one that clips of both results have, {known}, got {metric!r}; choose one of these."
         )
+
+
+def test_a_metric_that_one_result_lacks_is_refused(pair):
+    lacking = [replace(clip, metrics={**clip.metrics}) for clip in pair[1].clips]
+    for clip in lacking:
+        del clip.metrics["f_mask"]
+    told = refusal(pair[0], replace(pair[1], clips=tuple(lacking)), metric="f_mask")
+    assert told.endswith(", got 'f_mask', which B lacks; choose one of these.") and "f_mask (F of masks)" not in told
 
 
 def test_a_metric_that_no_clip_has_is_refused(world):

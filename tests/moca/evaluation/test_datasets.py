@@ -36,7 +36,7 @@ def test_a_row_is_read_and_its_protocol_knows_its_metrics(stage, name):
 def test_the_table_is_listed_without_a_model_or_a_protocol():
     code = "import sys; from moca.evaluation.datasets import DATASETS; print(*DATASETS, 'torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout == "s4 ms3 avss vggss False\n"
+    assert run.stdout == f"{' '.join(DATASETS)} False\n"
 
 
 def test_a_new_data_set_is_its_reader_and_a_row(stage, monkeypatch):
@@ -47,10 +47,11 @@ def test_a_new_data_set_is_its_reader_and_a_row(stage, monkeypatch):
     monkeypatch.setitem(DATASETS, "new", row)
     data = read_data("new", stage)
     assert len(data.clips) == 1 and data.notes == ("It is short.",) and data.about["of"] == "a stage"
+    assert ", ".join(DATASETS).startswith("s4, ms3, avss, vggss") and "new" in DATASETS
     with pytest.raises(InputError) as refusal:
         read_data("old", stage)
     assert str(refusal.value) == (
-        "data must be one of s4, ms3, avss, vggss, new, got 'old'; pass one of them with --data."
+        f"data must be one of {', '.join(DATASETS)}, got 'old'; pass one of them with --data."
     )
 
 
@@ -81,8 +82,8 @@ def test_a_model_of_its_own_encoder_has_no_tagger(stage, tmp_path):
     with pytest.raises(InputError) as refusal:
         read_data("avss", stage, model=run)
     assert str(refusal.value) == (
-        f"data avss needs a tagger that names what is heard, and model {run}, made from none of mini, huge, has none "
-        "of its own; name one with --tagger, such as ast."
+        f"data avss needs a tagger that names what is heard, and model {run}, made from none of {', '.join(CATALOGUE)}"
+        ", has none of its own; name one with --tagger, such as ast."
     )
     assert "tagger: mini" in read_data("avss", stage, model=run, tagger="mini").protocol.labels
     read_data("s4", stage, model=run)  # where nothing is named, nothing is needed

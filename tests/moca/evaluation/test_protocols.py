@@ -9,9 +9,9 @@ from moca.core.step import Segment
 from moca.errors import InputError
 from moca.evaluation import Localisation, Semantic, evaluate, muted
 from moca.evaluation.datasets import UNCLIPPED
-from moca.evaluation.protocols.protocol import Column
 from moca.evaluation.protocols.segmentation import COLUMNS
 from moca.metrics.accumulators import MEANS, FrameMean
+from moca.metrics.column import Column
 from moca.metrics.localisation import box_map, resize_heat, score_map
 from moca.metrics.semantic import pad_frames, score_labels
 from moca.segmentation.coarse import heat_map

@@ -1,5 +1,6 @@
 """The table of models: what it says is there, and what a new row changes."""
 
+import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,8 @@ from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row, load_role,
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.manifest import bundled_weights, read_manifest
 from moca.pipeline.card import row_card
+from moca.pipeline.loading import load_pipeline
+from moca.pipeline.models import load_models
 from moca.pipeline.parts import make_proposer, parts_of
 
 FAKE_MODEL = """
@@ -37,6 +40,7 @@ def new_row(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "weights"))
     entries = dict.fromkeys(ROLES, BUNDLED) | {"masks": "sam-vit-base"}
+    importlib.import_module("fake_model")
     row = Row(name="new", **entries, note="is made up", loaders={"masks": "fake_model:load_fake"})
     monkeypatch.setitem(CATALOGUE, "new", row)
     return row
@@ -59,7 +63,7 @@ def test_every_entry_is_bundled_or_can_be_fetched_and_serves_in_its_role():
             assert (bundled_weights() / BUNDLED / description.folder / "model.safetensors").is_file()
             assert name == BUNDLED or entries[name].role == role
         assert isinstance(getattr(ImageBindConfig, row.architecture)(), ImageBindConfig)
-    assert [name for name, row in CATALOGUE.items() if row.bundled] == ["mini"]
+    assert CATALOGUE["mini"].bundled and not CATALOGUE["huge"].bundled
 
 
 def test_a_role_is_an_entry_of_every_row():
@@ -93,16 +97,21 @@ def test_nothing_is_imported_before_it_is_asked_for():
 
 
 def test_names_that_are_not_in_the_table_are_refused():
-    assert refusal(row_of, "large") == "model must be one of mini, huge, got 'large'; choose one of them."
+    names = ", ".join(CATALOGUE)
+    assert names.startswith("mini, huge") and refusal(row_of, "large") == (
+        f"model must be one of {names}, got 'large'; choose one of them."
+    )
 
 
 # What a new row changes
 
 
 def test_a_new_row_is_in_refusals(new_row):
-    assert refusal(row_of, "large") == "model must be one of mini, huge, new, got 'large'; choose one of them."
+    names = ", ".join(CATALOGUE)
+    assert names.endswith(", new")
+    assert refusal(row_of, "large") == f"model must be one of {names}, got 'large'; choose one of them."
     assert refusal(SamBind.load, "large") == (
-        "model must be mini or huge or new for sam-bind, which is not trained, got large; choose one of them."
+        f"model must be one of {names} for sam-bind, which is not trained, got large; choose one of them."
     )
     assert refusal(SamBind.load, "new") == (
         "sam-bind with model new needs sam-vit-base, of which sam-vit-base must still be fetched; run moca weights "
@@ -161,6 +170,38 @@ def test_a_method_is_made_of_a_model_that_only_its_loader_knows(unlisted_row):
     method = SamBind.load("new")
     assert type(method.masks).__name__ == "FakeMasks"
     assert method.licence == "mini: Apache-2.0; own-masks: licence not stated"
+
+
+def test_a_pipeline_says_whose_licences_its_results_have_and_what_is_noted_of_its_row(unlisted_row):
+    loaded = load_pipeline("new", proposals={"kind": "grid"})
+    assert loaded.licence == "Apache-2.0; own-masks: licence not stated"
+    assert loaded.notice.startswith("mini only knows Soundstage") and loaded.notice.endswith(". Model new is made up.")
+    without = load_pipeline("new", proposals={"kind": "none"})
+    assert without.licence == "Apache-2.0" == load_pipeline("mini").licence
+    assert SamBind.load("new").notice == loaded.notice
+
+
+def test_a_model_without_weights_is_known_by_its_class_and_name(unlisted_row, monkeypatch):
+    monkeypatch.setitem(CATALOGUE, "other", replace(unlisted_row, name="other", masks="other-masks"))
+    monkeypatch.setattr(sys.modules["fake_model"].FakeMasks, "model", torch.nn.Module(), raising=False)
+    monkeypatch.setattr(sys.modules["fake_model"].FakeMasks, "__init__", lambda self, name, device: None)
+    prints = [load_models({"masks": name}, "cpu")[1]["masks"] for name in ("own-masks", "own-masks", "other-masks")]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_a_model_without_a_torch_module_is_refused(unlisted_row, monkeypatch):
+    monkeypatch.setattr(sys.modules["fake_model"].FakeMasks, "__init__", lambda self, name, device: None)
+    line = (
+        "masks own-masks must be, or have as its `model`, a torch module that fingerprints are made of, got FakeMasks "
+        "with FakeMasks; mend fake_model:load_fake."
+    )
+    assert refusal(load_pipeline, "new", proposals={"kind": "grid"}) == refusal(SamBind.load, "new") == line
+
+
+def test_settings_for_bundled_parts_are_those_of_every_row_that_has_them_alone(new_row, monkeypatch):
+    assert SamBind.defaults("new") == SamBind.defaults("huge") != SamBind.defaults("mini")
+    monkeypatch.setitem(CATALOGUE, "new", replace(new_row, masks=BUNDLED, words="grounding-dino-base"))
+    assert SamBind.defaults("new") == SamBind.defaults("mini")
 
 
 def test_the_doctor_says_that_a_licence_is_not_stated(unlisted_row):

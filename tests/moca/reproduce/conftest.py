@@ -8,7 +8,7 @@ import pytest
 
 from moca.core.step import StepResult
 from moca.evaluation import ClipScore, EvaluationResult, Segmentation
-from moca.metrics.accumulators import VideoScores
+from moca.metrics.accumulators import MEANS, VideoScores
 from moca.reproduce.figures import Measured
 
 
@@ -18,7 +18,8 @@ def one_result(ious, control_ious=None, licence="Apache-2.0") -> EvaluationResul
     for number, iou in enumerate(ious):
         sums = VideoScores(
             frames=1, sounding=1, iou=iou, f_curve=(iou / 2,) * 255,
-            means={"iou_plain": iou, "f_mask": iou / 2, "false_area": 0.0, "mask_area": 0.1},
+            means={mean.stored: 0.0 for mean in MEANS.values()}
+            | {"iou_plain": iou, "f_mask": iou / 2, "false_area": 0.0, "mask_area": 0.1},
         ).to_json()  # fmt: skip
         metrics = protocol.clip_metrics(sums)
         clips.append(ClipScore(name=f"clip{number}", category="", truth=f"{number}", metrics=metrics, sums=sums))

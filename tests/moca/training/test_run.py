@@ -10,6 +10,7 @@ import torch
 
 from moca.adapters import AdapterError, load_adapters
 from moca.errors import InputError
+from moca.foundation.catalogue import CATALOGUE
 from moca.media import write_video
 from moca.mining import MiningConfig
 from moca.pipeline.encoder import load_encoder
@@ -207,7 +208,7 @@ def test_bad_input_is_refused_before_anything_is_written(videos, model, tmp_path
     out = tmp_path / "run"
     (tmp_path / "empty").mkdir()
     cases = {
-        "model must be mini, huge or a folder with a pipeline.json": dict(model=tmp_path / "absent"),
+        f"model must be {', '.join(CATALOGUE)} or a folder with a pipeline.json": dict(model=tmp_path / "absent"),
         "device must be auto, cpu, cuda or cuda:N": dict(device="tpu9"),
         "--clips goes with VGGSound's csv": dict(clips=tmp_path),
         "--resume and --overwrite exclude each other": dict(resume=True, overwrite=True),
@@ -246,13 +247,29 @@ def test_a_run_that_cannot_be_replaced_stays(videos, model, tmp_path):
 def test_image_neighbours_need_a_dino(videos, model, tmp_path):
     image = replace(MATCHING, mining=replace(MATCHING.mining, source="image"))
     assert refusal(InputError, videos, tmp_path / "run", image, model=model) == (
-        f"mining by image needs a DINO, and model {model} has none of its own; name one with --dino, such as "
-        "facebook/dino-vits8, or use --mining audio."
+        f"mining by image needs a DINO, and model {model}, made from none of {', '.join(CATALOGUE)}, has none of its "
+        "own; name one with --dino, such as facebook/dino-vits8, or use --mining audio."
     )
     assert "dino must be mini, a name of moca weights list" in refusal(
         InputError, videos, tmp_path / "run", image, model=model, dino=tmp_path / "absent"
     )
     assert not (tmp_path / "run").exists()
+
+
+def test_image_neighbours_are_found_by_the_dino_of_the_row_a_model_is_made_from(videos, tmp_path, monkeypatch):
+    image = replace(MATCHING, steps=1, mining=replace(MATCHING.mining, source="image"))
+    folder = tmp_path / "made"
+    folder.mkdir()
+    card = {"format": 1, "name": "made", "encoder": "new", "licence": "Apache-2.0"}
+    (folder / "pipeline.json").write_text(json.dumps(card))
+    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "weights"))
+    for name in (folder, "new"):
+        monkeypatch.setitem(CATALOGUE, "new", replace(CATALOGUE["mini"], name="new", images="dino-vits8"))
+        assert refusal(InputError, videos, tmp_path / "run", image, model=name).startswith("dino-vits8 must be in ")
+        monkeypatch.setitem(CATALOGUE, "new", replace(CATALOGUE["mini"], name="new"))
+        out = tmp_path / f"run {Path(name).name}"
+        train_run(videos, out, image, model=name, device="cpu")
+        assert set(read_run(out)["fingerprints"]) == {"encoder", "corpus", "dino"}
 
 
 def test_image_neighbours_by_a_dino_of_ones_own(videos, model, tmp_path):
