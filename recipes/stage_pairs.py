@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -73,10 +74,14 @@ def _draw(task: tuple[int, str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     )
 
 
+def split_key(name: str) -> list[int]:
+    """What keys a split's random stream: a hash of the whole name, so that no two names share one."""
+    return np.frombuffer(hashlib.sha256(name.encode()).digest(), "<u4").tolist()
+
+
 def tasks_of(config: PairsConfig) -> list[tuple[int, str, int]]:
     """(seed, kind, size) of every frame of a configuration."""
-    split_key = int.from_bytes(config.split.encode(), "big") % (2**31)
-    sequence = np.random.SeedSequence([config.seed, split_key])
+    sequence = np.random.SeedSequence([config.seed, *split_key(config.split)])
     kinds, shares = zip(*config.mix, strict=True)
     choice = np.random.default_rng(sequence).choice(len(kinds), config.count, p=np.array(shares) / sum(shares))
     seeds = sequence.generate_state(config.count, np.uint64)
@@ -88,7 +93,7 @@ def draw_pairs(config: PairsConfig, cache: Path, *, workers: int = 2) -> Pairs:
     name = f"{config.split}-{config.count}-{config.size}-{config.seed}"
     folder = cache / name
     marker = folder / "pairs.json"
-    settings = json.dumps(asdict(config), sort_keys=True)
+    settings = stated(config)
     tasks = tasks_of(config)
     if not (marker.is_file() and marker.read_text() == settings):
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +103,11 @@ def draw_pairs(config: PairsConfig, cache: Path, *, workers: int = 2) -> Pairs:
         os.replace(partial, marker)
     arrays = [np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("frames", "waves", "masks")]
     return Pairs(*arrays, np.array([kind for _, kind, _ in tasks]))
+
+
+def stated(config: PairsConfig) -> str:
+    """What a cache's marker says of what lies beside it: the configuration and what its frames were drawn from."""
+    return json.dumps(asdict(config) | {"key": split_key(config.split)}, sort_keys=True)
 
 
 def heard_classes(config: PairsConfig, rows: np.ndarray) -> list[tuple[str, ...]]:

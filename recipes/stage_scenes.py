@@ -5,8 +5,7 @@ Like their big siblings, SAM, the detectors and the tagger are supervised; encod
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from torch import Tensor
 from moca.core.files import write_text_whole
 from moca.core.maps import mask_boxes
 from moca.stage import CLASSES, SAMPLE_RATE_HZ
-from recipes.stage_pairs import FULL_SCALE, PairsConfig, drawn, tasks_of
+from recipes.stage_pairs import FULL_SCALE, PairsConfig, drawn, stated, tasks_of
 
 SCENE_MIX = {"single": 0.25, "s4": 0.32, "ms3": 0.33, "silent": 0.04, "offscreen": 0.03, "noise": 0.03}
 MOST_OBJECTS = 3
@@ -73,7 +72,7 @@ def at_size(shown: Tensor, side: int) -> Tensor:
 def draw_scenes(config: PairsConfig, cache: Path, *, workers: int = 2) -> Scenes:
     """Draw the scenes, or read them from cache when the same configuration was drawn before."""
     folder = cache / f"scenes-{config.split}-{config.count}-{config.size}-{config.seed}"
-    marker, settings = folder / "scenes.json", json.dumps(asdict(config), sort_keys=True)
+    marker, settings = folder / "scenes.json", stated(config)
     if not (marker.is_file() and marker.read_text() == settings):
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, config, workers)
