@@ -13,6 +13,8 @@ OVERLAPS = ("iou", "cover")
 MATCH = {"iou": 0.5, "cover": 0.5, "agreement": 0.7}
 """What each rule's measure must be above where nothing else is said: the paper's for IoU, and what did best on
 validation frames of Soundstage for the others. The rule "crops" has `ProposalConfig.delta` instead."""
+CROPS = "crops"
+"""The rule that looks at every proposal alone."""
 OPEN = -100.0
 """The least a gate can be: it lets everything through, whatever the scores are counted in."""
 BOX_FIELDS = ("box_threshold", "box_limit", "box_nms_iou")
@@ -46,9 +48,9 @@ class SegmentConfig(Settings):
     )
     scores: Literal["relative", "absolute"] = setting(
         "absolute",
-        help="How agreement with the sound is counted where the adapters have no read-out: a cosine minus its mean over "
-        "a bank of other sounds, in their standard deviations, which has no scale of its own (relative); or the cosine "
-        "itself, as in the paper (absolute).",
+        help="How agreement with the sound is counted where the adapters have no read-out: a cosine minus its mean "
+        "over a bank of other sounds, in their standard deviations, which has no scale of its own (relative); or the "
+        "cosine itself, as in the paper (absolute).",
         option=True,
     )
     refine: bool = setting(False, help="Snap masks to the picture's edges (GrabCut).", option=True)
@@ -164,5 +166,5 @@ class ProposalConfig(Settings):
         if self.kind == "none":
             return {"kind": self.kind}
         other = (*(GRID_FIELDS if self.kind == "boxes" else BOX_FIELDS), "crop_batch")
-        other += ("match",) if self.rule == "crops" else ("delta",)
+        other += ("match",) if self.rule == CROPS else ("delta",)
         return {name: value for name, value in self.to_json().items() if name not in other}

@@ -17,7 +17,7 @@ def disc(height=224, width=224, *, centre=(112, 112), radius=32):
 
 
 def blurred_by_hand(plane, sigma):
-    """A Gaussian blur by an explicit sum, pixels mirrored at the border, edge pixels not repeated by OpenCV's reflect."""
+    """A Gaussian blur by an explicit sum, pixels mirrored at the border."""
     reach = int(np.ceil(4 * sigma))
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-(offsets**2) / (2 * sigma**2))
