@@ -16,7 +16,7 @@ from moca.core.changing import changed, setting_names
 from moca.core.method import Method
 from moca.core.settings import Settings, check_value, setting
 from moca.errors import InputError
-from moca.segmentation.config import ProposalConfig, SegmentConfig
+from moca.segmentation.config import MATCH, ProposalConfig, SegmentConfig
 
 GROUP = "moca.methods"
 OWN = "moca"
@@ -48,6 +48,12 @@ class Loading(Settings):
     weights: Literal["trained", "random"] = setting(
         "trained", help="trained, or random: the architecture alone.", option=True
     )
+    preset: Literal["model", "paper"] = setting(
+        "model",
+        help="What is not given is as suits the model (model), or as the paper has it where it says so: absolute "
+        "scores, its thresholds, proposals by their IoU, its crops in the methods compared with (paper).",
+        option=True,
+    )
     bank: str | None = setting(
         None,
         help="Folder of videos or sounds that are the other sounds which a step's own is compared with; none takes "
@@ -65,6 +71,17 @@ OWN_SETTINGS: dict[str, tuple[type[Settings], str]] = {
 """Settings of "moca": keywords of `Segmenter.load`, each with the group and the field that declares it."""
 
 
+PAPER: dict[str, Any] = {
+    "scores": "absolute",
+    "gate_rank": 0.0,
+    "proposals": "boxes",
+    "rule": "iou",
+    "match": MATCH["iou"],
+    "unmatched": "coarse",
+}
+"""What the preset "paper" makes of the settings of "moca" that are not given."""
+
+
 def method_names() -> tuple[str, ...]:
     """Names that `load_method` takes: "moca", and those of installed packages in alphabetical order."""
     return (OWN, *sorted(_installed()))
@@ -78,16 +95,20 @@ def load_method(
     name: one of `method_names()`. model: a name of the catalogue, or what else the method knows; of "moca" also the
     folder of a training run. device: "auto" takes a GPU when there is one. settings: by name; of "moca" those of
     `OWN_SETTINGS`, where adapters None is the frozen encoder alone; of another method the fields of its configuration.
+    "preset", of any method, is "model" or "paper": what those that are not given are.
     Raises InputError, in one line, for a name or a setting that is not known, or a value of another type or out of
     range, before anything is loaded.
     """
     settings = dict(settings or {})
+    check_value(Loading, "preset", preset := settings.pop("preset", "model"))
     if name == OWN:
+        settings = _as_in_the_paper(settings) if preset == "paper" else settings
         from moca.segmenter import Segmenter  # imported late, as below: torch comes with them, and help needs neither
 
         return Segmenter.load(model, device=device, **_checked_own(settings))
     method = _class_of(name)
-    base = method.defaults(str(model)) if hasattr(method, "defaults") else method.config_class()
+    of_model = hasattr(method, "defaults") and preset != "paper"
+    base = method.defaults(str(model)) if of_model else method.config_class()
     _check_known(name, settings, setting_names(base))
     config = changed(base, settings)
     from moca.core.device import resolve_device
@@ -114,6 +135,19 @@ def own_settings(
     if frozen or adapters is not None:
         settings["adapters"] = None if frozen else str(adapters)
     return settings
+
+
+def _as_in_the_paper(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of "moca" with those of the paper where none are given; a model that is to make no proposals has none of
+    their rules."""
+    base = (
+        PAPER
+        if settings.get("proposals", "boxes") not in (None, "none")
+        else {"scores": PAPER["scores"], "gate_rank": 0.0}
+    )
+    if settings.get("rule", "iou") != "iou":
+        base = {name: value for name, value in base.items() if name != "match"}
+    return {**base, **settings}
 
 
 def _checked_own(settings: dict[str, Any]) -> dict[str, Any]:

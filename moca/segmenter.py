@@ -28,7 +28,7 @@ from moca.media.video import read_steps
 from moca.pipeline.bank import sound_bank
 from moca.pipeline.comparing import CropScorer, compare_pictures
 from moca.pipeline.loading import Pipeline, load_pipeline
-from moca.segmentation.config import CROPS, OVERLAPS, ProposalConfig, SegmentConfig
+from moca.segmentation.config import CROPS, OVERLAPS, ProposalConfig, SegmentConfig, rescored
 from moca.segmentation.deciding import Look, decide, decide_by_crops, why_absent
 from moca.segmentation.gate import why_silent
 from moca.segmentation.mpm import match_step
@@ -128,7 +128,8 @@ class Segmenter:
         pipeline = load_pipeline(
             model, adapters=adapters, weights=weights, device=device, proposals=requested, bank=bank
         )
-        config = replace(pipeline.segment, **segment)
+        change = rescored if pipeline.towers.readout is None else replace
+        config = change(pipeline.segment, **segment)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=device)
 
     @property

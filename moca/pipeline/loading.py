@@ -15,10 +15,10 @@ from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.pipeline.bank import sound_bank
-from moca.pipeline.card import UNCALIBRATED, card_of
+from moca.pipeline.card import UNCALIBRATED_ROW, card_of
 from moca.pipeline.encoder import check_fetched, frozen_towers, read_encoder, read_towers
-from moca.pipeline.parts import make_proposer, parts_of
-from moca.segmentation.config import SegmentConfig
+from moca.pipeline.parts import default_rule, make_proposer, parts_of
+from moca.segmentation.config import UNCALIBRATED, SegmentConfig
 from moca.segmentation.proposals import Proposer
 from moca.segmentation.relative import SoundBank
 
@@ -78,11 +78,11 @@ def load_pipeline(
         return _with_bank(_random_pipeline(str(model), seed, device, {"kind": "none", **requested}), bank)
     card, folder = card_of(model)
     check_fetched(card)
-    parts = parts_of(card, folder, requested)
-    encoder = read_encoder(card, folder, device)
     chosen = adapters
     if adapters == "default":
         chosen = folder / card["adapters"] if card.get("adapters") else None
+    parts = parts_of(card, folder, requested, rule=default_rule(chosen))
+    encoder = read_encoder(card, folder, device)
     towers, prints, extra = read_towers(encoder, chosen, device)
     calibration = extra.get("segment")
     frozen = SegmentConfig(**card.get("frozen_segment", {}))
@@ -115,17 +115,21 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device, requeste
     if model not in CATALOGUE:
         raise InputError(f"random weights are for one of {', '.join(CATALOGUE)}, got {model}; choose one.")
     proposer, proposer_prints = make_proposer(parts_of(*card_of(model), requested), device)
-    config = getattr(ImageBindConfig, CATALOGUE[model].architecture)()
+    row = CATALOGUE[model]
+    config = getattr(ImageBindConfig, row.architecture)()
+    # As the row ships, but for the gate, which would be closed by chance.
+    settings = UNCALIBRATED["absolute"] if row.bundled else {**UNCALIBRATED_ROW, "gate_rank": 0.0}
+    segment = SegmentConfig(**settings)
     encoder = random_imagebind(config, seed=seed).to(device)
     return Pipeline(
         name=model,
         encoder=encoder,
         towers=frozen_towers(encoder).to(device),
         adapted=False,
-        segment=SegmentConfig(**UNCALIBRATED),
+        segment=segment,
         licence="none: untrained weights",
         notice="The weights are random: the masks mean nothing.",
         fingerprints={"encoder": fingerprint(encoder.state_dict()), **proposer_prints},
         proposer=proposer,
-        frozen_segment=SegmentConfig(**UNCALIBRATED),
+        frozen_segment=segment,
     )

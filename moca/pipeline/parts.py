@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
+from moca.adapters import read_record
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row, own_loader
 from moca.foundation.manifest import read_manifest
 from moca.foundation.published import named_source
 from moca.pipeline.card import CARD, row_card
 from moca.pipeline.models import licences, load_models
-from moca.segmentation.config import MATCH, ProposalConfig
+from moca.segmentation.config import CROPS, MATCH, ProposalConfig
 from moca.segmentation.proposals import Proposer
 
 ENTRIES = ("masks", "objects", "proposals")
@@ -53,19 +54,19 @@ class Parts:
         return licences({role: name for role, name in self.used().items() if not (stated and name == BUNDLED)})
 
 
-def parts_of(card: Mapping[str, Any], folder: Path, requested: Mapping[str, Any]) -> Parts:
+def parts_of(card: Mapping[str, Any], folder: Path, requested: Mapping[str, Any], *, rule: str = CROPS) -> Parts:
     """What a model makes mask proposals with.
 
     card: the model's, in folder. Where its encoder is a row of the catalogue, an entry that the card lacks is that
     row's, as in the folder of a training run. requested: fields of `ProposalConfig` that replace the model's own.
-    Raises InputError as `read_parts` does.
+    rule: how proposals are matched where the row decides. Raises InputError as `read_parts` does.
     """
     row = CATALOGUE.get(card["encoder"])
     if row is not None and row.bundled:
         bundled, _ = row_card(row)
         card = {**{name: bundled[name] for name in ENTRIES if name in bundled}, **card}
     elif row is not None and not any(name in card for name in ENTRIES):
-        return catalogue_parts(row, requested)
+        return catalogue_parts(row, requested, rule=rule)
     return read_parts(card, folder, requested)
 
 
@@ -100,13 +101,23 @@ def read_parts(card: Mapping[str, Any], folder: Path, requested: Mapping[str, An
     return parts
 
 
-def catalogue_parts(row: Row, requested: Mapping[str, Any]) -> Parts:
+def default_rule(adapters: str | Path | None) -> str:
+    """How proposals are matched where nobody says so: by their crops, unless there are trained adapters; those with a
+    read-out tell how well a proposal agrees, others are used as in the paper. adapters: their folder."""
+    if adapters is None:
+        return CROPS
+    return "iou" if read_record(adapters).readout is None else "agreement"
+
+
+def catalogue_parts(row: Row, requested: Mapping[str, Any], *, rule: str = CROPS) -> Parts:
     """What goes with the encoder of a row of the catalogue: boxes where its masks and objects are here, else none,
     which is said.
 
-    requested: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError.
+    requested: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError. rule: where none is
+    requested.
     """
-    config, notice = ProposalConfig(**{"kind": "boxes", **_threshold(ProposalConfig(), requested), **requested}), None
+    wanted = {"kind": "boxes", "rule": rule, **requested}
+    config, notice = ProposalConfig(**{**_threshold(ProposalConfig(), wanted), **wanted}), None
     models = {role: row.entry(role) for role in needed(config.kind)}
     try:
         for role, name in models.items():
@@ -141,6 +152,10 @@ def _check_used(config: ProposalConfig, requested: Mapping[str, Any]) -> None:
             f"{', '.join(unused)} rule mask proposals, which this model does not make here; ask for proposals boxes or "
             "grid."
         )
+    if config.rule == CROPS and "match" in requested:
+        raise InputError("match is a threshold of the rules iou, cover and agreement, got rule crops; give delta.")
+    if config.rule != CROPS and "delta" in requested:
+        raise InputError(f"delta belongs to the rule crops, got rule {config.rule}; give match, or --rule crops.")
 
 
 def needed(kind: str) -> tuple[str, ...]:
