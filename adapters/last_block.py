@@ -114,7 +114,7 @@ def check_reading(reading: Reading, guide: Tensor | None, tokens: Tensor) -> Non
         )
     if guide.shape[1] != patches:
         for count in (guide.shape[1], patches):
-            _side(count, f"a guide of {guide.shape[1]} patches for {patches} needs two grids,")
+            _side(count, f"a guide of {guide.shape[1]} patches for {patches} needs grids, which")
 
 
 def _resized(patches: Tensor, count: int) -> Tensor:
