@@ -18,6 +18,7 @@ from moca.adapters import AudioContext
 from moca.core.device import resolve_device
 from moca.core.maps import resize_maps
 from moca.core.step import Step, StepResult, empty_result, result_of
+from moca.foundation.imagebind.reading import PatchReading
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 from moca.media.video import read_steps
@@ -78,21 +79,25 @@ class Segmenter:
         rule: str | None = None,
         match: float | None = None,
         unmatched: str | None = None,
-        **segment: Any,
+        **further: Any,
     ) -> Segmenter:
         """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
 
         device: "auto" takes a GPU when there is one. proposals: "none", "boxes" or "grid", or more settings of them;
         rule, match, unmatched: the same fields of `ProposalConfig`; None takes the model's own, and another rule's
-        own threshold. Further keywords replace fields of `SegmentConfig`.
+        own threshold. Further keywords replace fields of `PatchReading`, which need the frozen encoder alone, and of
+        `SegmentConfig`.
         """
         device = resolve_device(device)
         settings = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched}
         requested = {name: value for name, value in settings.items() if value is not None}
         if isinstance(proposals, ProposalConfig):
             requested = {**proposals.used(), **requested, "kind": proposals.kind}
-        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=device, proposals=requested)
-        config = replace(pipeline.segment, **segment)
+        reading = {name: further.pop(name) for name in PatchReading.__dataclass_fields__ if name in further}
+        pipeline = load_pipeline(
+            model, adapters=adapters, weights=weights, device=device, proposals=requested, reading=reading
+        )
+        config = replace(pipeline.segment, **further)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=device)
 
     @property
@@ -103,6 +108,7 @@ class Segmenter:
             "adapted": self.pipeline.adapted,
             "fingerprints": dict(self.pipeline.fingerprints),
             "licence": self.pipeline.licence,
+            "reading": self.pipeline.reader.config.to_json(),
             "segment": asdict(self.config),
             "proposals": (proposer.config if (proposer := self.pipeline.proposer) else ProposalConfig()).used(),
         }
@@ -171,7 +177,8 @@ class Segmenter:
         views, context = self._enter(steps)
         gated = self.config.gate_frozen > -1
         presences = self._frozen_presence(views, context) if gated else [None] * len(steps)
-        for patches, agreement, presence in zip(*self._read(views, context), presences, strict=True):
+        read = self._read(steps, views, context)
+        for patches, agreement, presence in zip(*read, presences, strict=True):
             yield _Look(patches=patches, agreement=agreement, presence=presence)
 
     @torch.no_grad()
@@ -179,9 +186,10 @@ class Segmenter:
         """Audio-enhanced patch features and their agreement with the sound.
 
         Returns (patches (B, G, G, E) float32 of unit length, agreement (B, G, G) float32: cosines in [-1, 1], or
-        what the adapters' read-out says, in [0, 1]). Every step must have audio.
+        what the adapters' read-out says, in [0, 1]). The grid is the encoder's, or, read by proxy, that of the other
+        model. Every step must have audio.
         """
-        return self._read(*self._enter(steps))
+        return self._read(steps, *self._enter(steps))
 
     @torch.no_grad()
     def frozen_presence(self, steps: list[Step]) -> np.ndarray:
@@ -197,8 +205,8 @@ class Segmenter:
         views = [towers.prefix(picture) for picture in pictures]
         return views, towers.hear(self._mels(steps).to(self.device))
 
-    def _read(self, views: list[Tensor], context: AudioContext) -> tuple[np.ndarray, np.ndarray]:
-        towers, patches = self.pipeline.towers, self._patches(views, context)
+    def _read(self, steps: list[Step], views: list[Tensor], context: AudioContext) -> tuple[np.ndarray, np.ndarray]:
+        towers, patches = self.pipeline.towers, self._patches(steps, views, context)
         if towers.readout is not None:
             agreement = torch.sigmoid(towers.score(patches))
         else:
@@ -213,12 +221,13 @@ class Segmenter:
     def _cosines(self, patches: Tensor, context: AudioContext) -> Tensor:
         return torch.einsum("bhwe,be->bhw", patches, self.pipeline.encoder.audio_direction(context.tokens))
 
-    def _patches(self, views: list[Tensor], context: AudioContext) -> Tensor:
+    def _patches(self, steps: list[Step], views: list[Tensor], context: AudioContext) -> Tensor:
         """Audio-enhanced features (B, G, G, E) of unit length, averaged over the views of each frame."""
-        encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        features = []
-        for tokens in views:
-            patches = encoder.project_image(towers.suffix(tokens, context, reading=encoder.config.reading))
+        encoder, towers, reader = self.pipeline.encoder, self.pipeline.towers, self.pipeline.reader
+        frames, features = [step.frame for step in steps], []
+        for tokens, seen in zip(views, (frames, [frame[:, ::-1] for frame in frames]), strict=False):
+            how = reader.keywords(reader.likeness(seen), device=self.device)
+            patches = encoder.project_image(towers.suffix(tokens, context, **how))
             side = math.isqrt(patches.shape[1])
             features.append(patches.unflatten(1, (side, side)))
         if len(features) == 1:
