@@ -180,8 +180,9 @@ def test_a_new_metric_is_its_function_and_a_column(world, monkeypatch):
     def corner(masks, truth):
         return masks[:, 0, 0].astype(float)
 
-    monkeypatch.setitem(MEANS, "corner", FrameMean(of=corner, over="sounding", stored="corner"))
-    monkeypatch.setitem(COLUMNS, "corner", Column("corner", "share of sounding frames whose first pixel is masked"))
+    column = Column("corner", "share of sounding frames whose first pixel is masked")
+    monkeypatch.setitem(MEANS, "corner", FrameMean(of=corner, over="sounding", stored="corner", column=column))
+    monkeypatch.setitem(COLUMNS, "corner", column)
     result = evaluate(world.Listener(), world.clips(4), samples=20)
     assert result.metrics["corner"] == 1 and result.intervals["corner"] == (1, 1)
     assert result.measured_by.column("corner").title == "corner"
