@@ -48,6 +48,9 @@ class Loading(Settings):
     weights: Literal["trained", "random"] = setting(
         "trained", help="trained, or random: the architecture alone.", option=True
     )
+    calibration: str | None = setting(
+        None, help="File of moca calibrate: gates, level and heat range for this very model.", option=True
+    )
 
 
 OWN_SETTINGS: dict[str, tuple[type[Settings], str]] = {

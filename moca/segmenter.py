@@ -78,20 +78,24 @@ class Segmenter:
         rule: str | None = None,
         match: float | None = None,
         unmatched: str | None = None,
+        calibration: str | Path | None = None,
         **segment: Any,
     ) -> Segmenter:
         """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
 
         device: "auto" takes a GPU when there is one. proposals: "none", "boxes" or "grid", or more settings of them;
         rule, match, unmatched: the same fields of `ProposalConfig`; None takes the model's own, and another rule's
-        own threshold. Further keywords replace fields of `SegmentConfig`.
+        own threshold. calibration: a file of `moca calibrate` for this model. Further keywords replace fields of
+        `SegmentConfig`.
         """
         device = resolve_device(device)
         settings = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched}
         requested = {name: value for name, value in settings.items() if value is not None}
         if isinstance(proposals, ProposalConfig):
             requested = {**proposals.used(), **requested, "kind": proposals.kind}
-        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=device, proposals=requested)
+        pipeline = load_pipeline(
+            model, adapters=adapters, weights=weights, device=device, proposals=requested, calibration=calibration
+        )
         config = replace(pipeline.segment, **segment)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=device)
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from moca.adapters import AdaptedTowers, fingerprint
+from moca.calibration.record import read_calibration, settings_for
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
@@ -56,6 +57,7 @@ def load_pipeline(
     seed: int = 0,
     device: str | torch.device = "cpu",
     proposals: Mapping[str, Any] | None = None,
+    calibration: str | Path | None = None,
 ) -> Pipeline:
     """Build a pipeline.
 
@@ -63,11 +65,15 @@ def load_pipeline(
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
     that folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
     proposals: fields of `ProposalConfig` that replace the model's own; random weights make none unless requested.
-    Raises InputError, in one line, for a model that is not there or adapters of another encoder.
+    calibration: a file of `moca calibrate` whose settings replace the model's own. Raises InputError, in one line, for
+    a model that is not there, adapters of another encoder, or a calibration of another model.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
     requested = dict(proposals or {})
+    record = None if calibration is None else read_calibration(calibration)
+    if weights == "random" and record is not None:
+        raise InputError(f"calibration {calibration} is for trained weights, got random ones; leave one of them out.")
     if weights == "random":
         return _random_pipeline(str(model), seed, device, {"kind": "none", **requested})
     card, folder = card_of(model)
@@ -78,16 +84,19 @@ def load_pipeline(
     if adapters == "default":
         chosen = folder / card["adapters"] if card.get("adapters") else None
     towers, prints, extra = read_towers(encoder, chosen, device)
-    calibration = extra.get("segment")
+    own = extra.get("segment")
     frozen = SegmentConfig(**card.get("frozen_segment", {}))
+    segment = SegmentConfig(**own) if own else frozen
     proposer, proposer_prints = make_proposer(parts, device)
-    notices = (card.get("notice"), None if calibration else card.get("frozen_notice"), parts.notice)
+    if record is not None:
+        segment, frozen = settings_for(record, calibration, prints | proposer_prints, adapted=chosen is not None)
+    notices = (card.get("notice"), None if own or record else card.get("frozen_notice"), parts.notice)
     return Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
         adapted=chosen is not None,
-        segment=SegmentConfig(**calibration) if calibration else frozen,
+        segment=segment,
         licence="; ".join([card["licence"], *parts.licences(card["encoder"])]),
         notice=" ".join(notice for notice in notices if notice) or None,
         fingerprints=prints | proposer_prints,

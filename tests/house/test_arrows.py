@@ -13,6 +13,7 @@ FLOORS = (
     ("media", "metrics", "mining"),
     ("data", "foundation"),
     ("stage", "corpus", "segmentation"),
+    ("calibration",),
     ("pipeline",),
     ("segmenter",),
     ("methods",),
