@@ -78,7 +78,7 @@ def level_at(rate: float, agreements: Mapping[str, np.ndarray]) -> float:
     ordered = [np.sort(patches, axis=None) for patches in agreements.values()]
     for _ in range(40):
         middle = (low + high) / 2
-        reached = np.mean([1 - np.searchsorted(values, middle) / len(values) for values in ordered])
+        reached = np.mean([(len(values) - np.searchsorted(values, middle)) / len(values) for values in ordered])
         low, high = (low, middle) if reached <= rate else (middle, high)
     return float(min(1.0, np.ceil(high * 1e4 - 1e-6) / 1e4))
 

@@ -120,4 +120,4 @@ def gates_at(threshold: float, matching: np.ndarray) -> tuple[float, ...]:
 
 
 def _passing(values: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    return 1 - np.searchsorted(np.sort(values), thresholds, side="left") / len(values)
+    return (len(values) - np.searchsorted(np.sort(values), thresholds, side="left")) / len(values)
