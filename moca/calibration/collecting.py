@@ -179,10 +179,7 @@ class _Store:
             pairs = {OFFSCREEN: steps}
         else:
             pairs = pairs_of(steps, donor.steps if donor else [], name=source.name, seed=self.config.seed)
-        parts = {
-            name: {of_kind: scored(scorer, some) for of_kind, some in pairs.items()}
-            for name, scorer in self.scorers.items()
-        }
+        parts = {name: scored(scorer, pairs) for name, scorer in self.scorers.items()}
         video = VideoScores(name=source.name, content=content_print(steps), sounding=len(steps), parts=parts)
         arrays = {"content": np.array(video.content), "sounding": np.array(video.sounding)}
         for part, kinds in parts.items():

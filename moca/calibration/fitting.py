@@ -10,9 +10,11 @@ import numpy as np
 from moca.calibration.collecting import Collected
 from moca.calibration.gates import Curve, gates_at, heat_range, joined, roc
 from moca.calibration.pairs import AUDIBLE, MATCHING, MEANINGS
-from moca.calibration.record import Part, Row
 from moca.calibration.scoring import PairScorer
+from moca.core.settings import rule_of
 from moca.errors import InputError
+from moca.pipeline.calibration_file import Part, Row
+from moca.segmentation.config import SegmentConfig
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 """False-positive rates of the table, beside the one that was asked for."""
@@ -70,17 +72,18 @@ def fit(name: str, scorer: PairScorer, collected: Collected, rate: float) -> Fit
 
 
 def level_at(rate: float, agreements: Mapping[str, np.ndarray]) -> float:
-    """The lowest agreement that at most `rate` of the patches reach, the mean over classes; in [-1, 1], 4 decimals up.
+    """The lowest agreement that at most `rate` of the patches reach, the mean over classes; rounded up to 4 decimals.
 
-    agreements: by class of negatives, (N, G, G).
+    agreements: by class of negatives, (N, G, G). Within what a level may be.
     """
-    low, high = -1.0, 1.0
+    rule = rule_of(SegmentConfig, "level")
     ordered = [np.sort(patches, axis=None) for patches in agreements.values()]
+    low, high = min(values[0] for values in ordered) - 1e-3, max(values[-1] for values in ordered) + 1e-3
     for _ in range(40):
         middle = (low + high) / 2
         reached = np.mean([(len(values) - np.searchsorted(values, middle)) / len(values) for values in ordered])
         low, high = (low, middle) if reached <= rate else (middle, high)
-    return float(min(1.0, np.ceil(high * 1e4 - 1e-6) / 1e4))
+    return float(np.clip(np.ceil(high * 1e4 - 1e-6) / 1e4, rule.least, rule.most))
 
 
 def _row(curve: Curve, index: int, rate: float, scorer: PairScorer, matching: np.ndarray) -> Row:

@@ -10,11 +10,11 @@ from moca.calibration.collecting import Collected, collect
 from moca.calibration.config import CalibrationConfig
 from moca.calibration.fitting import Fitted, fit
 from moca.calibration.pairs import MATCHING, OFFSCREEN
-from moca.calibration.record import Calibration
 from moca.calibration.scoring import PairScorer
 from moca.core.progress import Progress, silent
 from moca.corpus.sources import ReadingConfig, Source
 from moca.errors import InputError
+from moca.pipeline.calibration_file import Calibration
 
 LEAST_FRAMES, LEAST_VIDEOS = 20, 2
 FEW_FRAMES = 100

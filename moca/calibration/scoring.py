@@ -6,13 +6,14 @@ Shapes: B pairs, K gates, a G x G grid of patches.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from moca.core.step import Step
 from moca.segmentation.config import SegmentConfig
 from moca.segmentation.gate import support, why_silent
+from moca.segmenter import Segmenter
 
 
 class PairScores(NamedTuple):
@@ -33,51 +34,48 @@ class PairScorer(Protocol):
     """Its settings before calibration."""
     fingerprints: Mapping[str, str]
     """Of all that the scores depend on, by role."""
-    batch_steps: int
-    """Pairs scored at a time."""
 
     def score(self, steps: Sequence[Step]) -> PairScores:
-        """Scores of pairs that all have sound: at most `batch_steps`."""
+        """Scores of pairs that all have sound: those of one video, in which frames come again with other sounds."""
         ...
-
-
-class Segmenting(Protocol):
-    """What is needed of a `moca.Segmenter`."""
-
-    pipeline: Any
-    config: SegmentConfig
-    batch_steps: int
-
-    def features(self, steps: list[Step]) -> tuple[np.ndarray, np.ndarray]: ...
-    def frozen_presence(self, steps: list[Step]) -> np.ndarray: ...
 
 
 class SupportScorer:
     """Support by the best patches and, where adapters have a read-out, the frozen encoder's presence."""
 
-    def __init__(self, segmenter: Segmenting) -> None:
-        self.segmenter, self.config, self.batch_steps = segmenter, segmenter.config, segmenter.batch_steps
+    def __init__(self, segmenter: Segmenter) -> None:
+        self.segmenter, self.config = segmenter, segmenter.config
         self.gates = ("gate", "gate_frozen") if segmenter.pipeline.towers.readout is not None else ("gate",)
-        roles = ("encoder", "adapters")
-        self.fingerprints = {role: value for role, value in segmenter.pipeline.fingerprints.items() if role in roles}
+        prints = segmenter.pipeline.fingerprints
+        self.fingerprints = {role: prints[role] for role in ("encoder", "adapters") if role in prints}
 
     def score(self, steps: Sequence[Step]) -> PairScores:
         """See `PairScorer`."""
-        agreement = self.segmenter.features(list(steps))[1]
-        scores = [[support(patches) for patches in agreement]]
+        size = self.segmenter.batch_steps
+        parts = [self._score(list(steps[first : first + size])) for first in range(0, len(steps), size)]
+        return PairScores(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+    def _score(self, steps: list[Step]) -> PairScores:
+        agreement = self.segmenter.features(steps)[1]
+        scores = [np.array([support(patches) for patches in agreement])]
         if len(self.gates) > 1:
-            scores.append(self.segmenter.frozen_presence(list(steps)))
-        return PairScores(np.array(scores, float).T, agreement)
+            scores.append(self.segmenter.frozen_presence(steps))
+        return PairScores(np.stack(scores, axis=1).astype(float), agreement)
 
 
-def scored(scorer: PairScorer, steps: Sequence[Step]) -> PairScores:
-    """Scores of any pairs, in batches; a silent one has minus infinity, as no gate is asked of it, and no patches."""
-    heard = [step for step in steps if why_silent(step, scorer.config.silence_dbfs) is None]
-    size = scorer.batch_steps
-    parts = [scorer.score(heard[first : first + size]) for first in range(0, len(heard), size)]
-    scores = np.full((len(steps), len(scorer.gates)), -np.inf)
-    if not parts:
-        return PairScores(scores, np.zeros((0, 0, 0), np.float32))
-    sounding = [why_silent(step, scorer.config.silence_dbfs) is None for step in steps]
-    scores[sounding] = np.concatenate([part.scores for part in parts])
-    return PairScores(scores, np.concatenate([part.agreement for part in parts]))
+def scored(scorer: PairScorer, kinds: Mapping[str, Sequence[Step]]) -> dict[str, PairScores]:
+    """Scores of all pairs of one video, by kind; a silent pair has minus infinity, no gate is asked, and no patches."""
+    silence = scorer.config.silence_dbfs
+    sounding = {kind: [why_silent(step, silence) is None for step in steps] for kind, steps in kinds.items()}
+    heard = [
+        step for kind, steps in kinds.items() for step, sounds in zip(steps, sounding[kind], strict=True) if sounds
+    ]
+    found, first, parts = scorer.score(heard) if heard else None, 0, {}
+    for kind, sounds in sounding.items():
+        count, scores = sum(sounds), np.full((len(sounds), len(scorer.gates)), -np.inf)
+        patches = np.zeros((0, 0, 0), np.float32)
+        if count:
+            scores[sounds] = found.scores[first : first + count]
+            patches = found.agreement[first : first + count]
+        parts[kind], first = PairScores(scores, patches), first + count
+    return parts

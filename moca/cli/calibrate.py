@@ -15,9 +15,9 @@ from moca.methods import own_settings
 from moca.segmentation.config import ProposalConfig, SegmentConfig
 
 if TYPE_CHECKING:
-    from moca.calibration.record import Part
     from moca.calibration.running import Calibrated
     from moca.corpus.sources import Source
+    from moca.pipeline.calibration_file import Part
 
 LISTED = 20
 """Videos left out that are named one by one; all of them are in the file."""
@@ -50,7 +50,6 @@ def command(
     was when the same command is given again.
     """
     from moca.calibration.collecting import remove_kept
-    from moca.calibration.record import write_calibration
     from moca.calibration.running import calibrate_videos
     from moca.calibration.scoring import SupportScorer
     from moca.corpus.finding import find_clips
@@ -58,6 +57,7 @@ def command(
     from moca.evaluation.variants import FROZEN as FROZEN_ENCODER
     from moca.evaluation.variants import variants_of
     from moca.methods import load_method
+    from moca.pipeline.calibration_file import write_calibration
     from moca.reports.calibration import write_calibration_report
 
     config, page, keep = CalibrationConfig(**calibrating), out.with_suffix(".html"), _kept_beside(out)

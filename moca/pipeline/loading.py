@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from moca.adapters import AdaptedTowers, fingerprint
-from moca.calibration.record import read_calibration, settings_for
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.pipeline.calibration_file import read_calibration, settings_for
 from moca.pipeline.card import UNCALIBRATED, card_of
 from moca.pipeline.encoder import check_fetched, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of

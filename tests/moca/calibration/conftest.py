@@ -54,12 +54,10 @@ class FakeScorer:
     gates: tuple[str, ...] = ("gate",)
     config: SegmentConfig = field(default_factory=SegmentConfig)
     fingerprints: dict = field(default_factory=lambda: {"encoder": "e" * 16})
-    batch_steps: int = 3
     calls: list = field(default_factory=list)
     stop_after: int | None = None
 
     def score(self, steps):
-        assert len(steps) <= self.batch_steps
         if self.stop_after is not None and len(self.calls) >= self.stop_after:
             raise KeyboardInterrupt
         self.calls.append(len(steps))

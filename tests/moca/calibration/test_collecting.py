@@ -74,7 +74,7 @@ def test_offscreen_videos_are_negatives_with_their_own_sound(fakes, tmp_path):
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_scores(fakes, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        gathered(fakes, fakes.videos(10), tmp_path / "a", scorers={"segment": fakes.Scorer(stop_after=14)})
+        gathered(fakes, fakes.videos(10), tmp_path / "a", scorers={"segment": fakes.Scorer(stop_after=4)})
     kept = len(list((tmp_path / "a").iterdir()))
     scorer, videos = fakes.Scorer(), fakes.videos(10)
     resumed = gathered(fakes, videos, tmp_path / "a", scorers={"segment": scorer})

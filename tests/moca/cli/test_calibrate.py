@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from moca import Segmenter
-from moca.calibration.record import read_calibration
+from moca.pipeline.calibration_file import read_calibration
 from moca.pipeline.loading import load_pipeline
 from moca.stage import write_stage
 

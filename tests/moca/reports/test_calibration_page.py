@@ -8,16 +8,16 @@ import pytest
 from moca.calibration.collecting import Collected, VideoScores
 from moca.calibration.fitting import fit
 from moca.calibration.pairs import MATCHING, NOISE, SILENT, SWAPPED
-from moca.calibration.record import Calibration
 from moca.calibration.running import Calibrated
 from moca.calibration.scoring import PairScores
+from moca.pipeline.calibration_file import Calibration
 from moca.reports.calibration import render_calibration, write_calibration_report
 from moca.reports.roc import draw_roc
 from moca.segmentation.config import SegmentConfig
 
 
 class Scorer:
-    gates, config, fingerprints, batch_steps = ("gate",), SegmentConfig(), {"encoder": "abc<1>"}, 8
+    gates, config, fingerprints = ("gate",), SegmentConfig(), {"encoder": "abc<1>"}
 
 
 @pytest.fixture

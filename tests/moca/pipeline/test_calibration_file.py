@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from moca.calibration.record import Calibration, Part, Row, read_calibration, settings_for, write_calibration
 from moca.errors import InputError
+from moca.pipeline.calibration_file import Calibration, Part, Row, read_calibration, settings_for, write_calibration
 from moca.segmentation.config import SegmentConfig
 
 
