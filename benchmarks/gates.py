@@ -159,8 +159,8 @@ def page(encoder: str, val: Mapping[str, Figures], test: Mapping[str, Figures], 
         f"`{command}`: encoder {encoder}; validation frames {_words(counts['val'])}; test frames "
         f"{_words(counts['test'])}. Masks are those of the rule crops; without a gate their mIoU on S4 and MS3 test "
         f"frames is {np.mean(_joined_kinds(test, SOUNDING)['iou']):.3f}. FPR is the mean masked share of the frame, as "
-        "AVSBench-Robust has it, alarms the share of frames with a mask, G-mIoU the mean of the mIoU and of the share of "
-        "frames without one.",
+        "AVSBench-Robust has it, alarms the share of frames with a mask, G-mIoU the mean of the mIoU and of the "
+        "share of frames without one.",
     ]
     for on, words in (("val", "set on validation frames"), ("test", "set on the test frames themselves")):
         lines += ["", f"## Gates at 95% recall, {words}", ""]

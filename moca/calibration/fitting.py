@@ -35,7 +35,8 @@ def fit(name: str, scorer: PairScorer, collected: Collected, rate: float) -> Fit
 
     name: of the scorer in `collect`. Gates: the lowest that let pass at most `rate` of the audible negatives, the mean
     over their classes; several gates are percentiles of the matching pairs' scores, all the same percentile. Level: the
-    lowest agreement that at most `rate` of the negatives' patches reach. Heat: see `heat_range`, of matching pairs.
+    lowest agreement that at most `rate` of the negatives' patches reach; it stays where scores are relative, which have
+    none. Heat: see `heat_range`, of matching pairs.
     Raises InputError where more than `rate` of the negatives score as high as a score can be.
     """
     matching = collected.of(name, MATCHING)
@@ -51,17 +52,14 @@ def fit(name: str, scorer: PairScorer, collected: Collected, rate: float) -> Fit
         )
     chosen = _row(curve, at, rate, scorer, matching.scores)
     low, high = heat_range(matching.agreement)
-    settings = replace(
-        scorer.config,
-        **chosen.gates,
-        level=level_at(rate, {kind: negatives[kind].agreement for kind in rated}),
-        heat_low=low,
-        heat_high=high,
-    )
+    settings = replace(scorer.config, **chosen.gates, heat_low=low, heat_high=high)
+    if scorer.levels:
+        settings = replace(settings, level=level_at(rate, {kind: negatives[kind].agreement for kind in rated}))
     reached = [(other, index) for other in sorted({*RATES, rate}) if (index := curve.at(other)) is not None]
     part = Part(
         settings=settings,
         fingerprints=dict(scorer.fingerprints),
+        by_crops=scorer.by_crops,
         pairs={MATCHING: len(matching.scores), **{kind: len(found.scores) for kind, found in negatives.items()}},
         area=curve.area,
         areas=dict(curve.areas),

@@ -51,7 +51,7 @@ def command(
     """
     from moca.calibration.collecting import remove_kept
     from moca.calibration.running import calibrate_videos
-    from moca.calibration.scoring import SupportScorer
+    from moca.calibration.scoring import scorer_for
     from moca.corpus.finding import find_clips
     from moca.corpus.sources import ReadingConfig
     from moca.evaluation.variants import FROZEN as FROZEN_ENCODER
@@ -81,7 +81,7 @@ def command(
     with progress_bar() as progress:
         calibrated = calibrate_videos(
             method.pipeline.name,
-            {name: SupportScorer(one) for name, one in models.items()},
+            {name: scorer_for(one) for name, one in models.items()},
             sources,
             reading,
             config,

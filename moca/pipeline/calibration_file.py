@@ -42,6 +42,8 @@ class Part:
     """All of them, with gates, level and heat range as calibrated."""
     fingerprints: dict[str, str]
     """Of all that its scores depend on, by role."""
+    by_crops: bool
+    """Whether the gates ask the crops of proposals (rule crops); else patches, or the picture as a whole."""
     pairs: dict[str, int]
     """By kind, "matching" and the classes of negatives, how many were scored."""
     area: float
@@ -109,12 +111,18 @@ def read_calibration(path: str | Path) -> Calibration:
 
 
 def settings_for(
-    calibration: Calibration, path: str | Path, fingerprints: Mapping[str, str], *, adapted: bool
+    calibration: Calibration,
+    path: str | Path,
+    fingerprints: Mapping[str, str],
+    *,
+    adapted: bool,
+    by_crops: bool = False,
 ) -> tuple[SegmentConfig, SegmentConfig]:
     """The settings of a model and of the same model without its adapters, from the calibration in a file.
 
-    fingerprints: the model's, by role. adapted: whether its adapters act. Raises InputError, in one line, where the
-    calibration was made with other weights than the model has.
+    fingerprints: the model's, by role, with its bank's where the calibration names one. adapted: whether its adapters
+    act. by_crops: whether proposals are chosen by their crops. Raises InputError, in one line, where the calibration
+    was made with other weights than the model has, or by the other kind of scores.
     """
     part = calibration.segment if adapted else calibration.frozen_segment
     if adapted and "adapters" not in part.fingerprints:
@@ -128,6 +136,12 @@ def settings_for(
                 f"calibration {path} is for {calibration.model} with {role} {made_with}, this model's is "
                 f"{own or 'none'}; calibrate it with moca calibrate."
             )
+    if part.by_crops != by_crops:
+        made_by, here = ("crops of proposals", "patches") if part.by_crops else ("patches", "crops of proposals")
+        raise InputError(
+            f"calibration {path} is for gates that ask {made_by}, here they ask {here}; "
+            f"{'add --rule crops' if part.by_crops else 'choose another --rule'}, or calibrate again."
+        )
     return part.settings, calibration.frozen_segment.settings
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
-from moca.pipeline.calibration_file import read_calibration, settings_for
+from moca.pipeline.bank import sound_bank
+from moca.pipeline.calibration_file import Calibration, read_calibration, settings_for
 from moca.pipeline.card import UNCALIBRATED, card_of
 from moca.pipeline.encoder import check_fetched, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of
-from moca.segmentation.config import SegmentConfig
+from moca.segmentation.config import CROPS, SegmentConfig
 from moca.segmentation.proposals import Proposer
+from moca.segmentation.relative import SoundBank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,8 @@ class Pipeline:
     """Of the encoder, the adapters and what makes mask proposals."""
     proposer: Proposer | None = None
     """Makes mask proposals; None where the coarse mask is the result."""
+    bank: SoundBank | None = None
+    """The user's own bank of other sounds; None takes the synthesised one, where it is needed."""
     frozen_segment: SegmentConfig | None = None
     """Settings of the same model without its adapters, with the gate calibrated for the encoder alone; None where
     nobody knows them."""
@@ -57,6 +61,7 @@ def load_pipeline(
     seed: int = 0,
     device: str | torch.device = "cpu",
     proposals: Mapping[str, Any] | None = None,
+    bank: str | Path | None = None,
     calibration: str | Path | None = None,
 ) -> Pipeline:
     """Build a pipeline.
@@ -65,8 +70,9 @@ def load_pipeline(
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
     that folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
     proposals: fields of `ProposalConfig` that replace the model's own; random weights make none unless requested.
-    calibration: a file of `moca calibrate` whose settings replace the model's own. Raises InputError, in one line, for
-    a model that is not there, adapters of another encoder, or a calibration of another model.
+    bank: a folder of a user's clips, to be the other sounds. calibration: a file of `moca calibrate` whose settings
+    replace the model's own. Raises InputError, in one line, for a model that is not there, adapters of another encoder,
+    a folder without sound, or a calibration of another model.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
@@ -75,7 +81,7 @@ def load_pipeline(
     if weights == "random" and record is not None:
         raise InputError(f"calibration {calibration} is for trained weights, got random ones; leave one of them out.")
     if weights == "random":
-        return _random_pipeline(str(model), seed, device, {"kind": "none", **requested})
+        return _with_bank(_random_pipeline(str(model), seed, device, {"kind": "none", **requested}), bank)
     card, folder = card_of(model)
     check_fetched(card)
     parts = parts_of(card, folder, requested)
@@ -88,10 +94,8 @@ def load_pipeline(
     frozen = SegmentConfig(**card.get("frozen_segment", {}))
     segment = SegmentConfig(**own) if own else frozen
     proposer, proposer_prints = make_proposer(parts, device)
-    if record is not None:
-        segment, frozen = settings_for(record, calibration, prints | proposer_prints, adapted=chosen is not None)
     notices = (card.get("notice"), None if own or record else card.get("frozen_notice"), parts.notice)
-    return Pipeline(
+    pipeline = Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
@@ -103,6 +107,25 @@ def load_pipeline(
         proposer=proposer,
         frozen_segment=frozen,
     )
+    pipeline = _with_bank(pipeline, bank)
+    return pipeline if record is None else _calibrated(pipeline, record, calibration)
+
+
+def _calibrated(pipeline: Pipeline, record: Calibration, path: str | Path) -> Pipeline:
+    """A pipeline with the settings of a calibration, which must be of this very model, bank included."""
+    prints = dict(pipeline.fingerprints)
+    if any("bank" in part.fingerprints for part in (record.segment, record.frozen_segment)):
+        prints["bank"] = (pipeline.bank or sound_bank(pipeline.encoder, prints["encoder"])).fingerprint
+    by_crops = pipeline.proposer is not None and pipeline.proposer.config.rule == CROPS
+    segment, frozen = settings_for(record, path, prints, adapted=pipeline.adapted, by_crops=by_crops)
+    return replace(pipeline, segment=segment, frozen_segment=frozen)
+
+
+def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
+    """A pipeline with the bank of a user's clips, where a folder is given."""
+    if folder is None:
+        return pipeline
+    return replace(pipeline, bank=sound_bank(pipeline.encoder, pipeline.fingerprints["encoder"], folder))
 
 
 def _random_pipeline(model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any]) -> Pipeline:

@@ -54,6 +54,8 @@ class FakeScorer:
     gates: tuple[str, ...] = ("gate",)
     config: SegmentConfig = field(default_factory=SegmentConfig)
     fingerprints: dict = field(default_factory=lambda: {"encoder": "e" * 16})
+    by_crops: bool = False
+    levels: bool = True
     calls: list = field(default_factory=list)
     stop_after: int | None = None
 

@@ -15,6 +15,7 @@ def part(gate: float, **fingerprints: str) -> Part:
     return Part(
         settings=SegmentConfig(gate=gate, heat_low=-0.1),
         fingerprints={"encoder": "e1", **fingerprints},
+        by_crops=False,
         pairs={"matching": 30, "swapped": 28},
         area=0.95,
         areas={"swapped": 0.95},
@@ -60,7 +61,7 @@ def damaged(document, change):
         ((["model"], None), "{path} cannot be used: missing keys: model; "),
         ((["rate"], 1.5), "{path} cannot be used: rate must be a number above 0 and below 1, got 1.5; "),
         ((["segment", "settings", "gate"], None), "the segment configuration has missing keys: gate; "),
-        ((["segment", "settings", "gate"], "high"), "gate must be a number between -1 and 1, got 'high'; "),
+        ((["segment", "settings", "gate"], "high"), "got 'high'; "),
         ((["segment", "settings", "hat"], 1), "the segment configuration has unknown keys: hat; "),
         ((["segment", "chosen", "recall"], None), "{path} cannot be used: missing keys: recall; "),
         (
@@ -117,3 +118,17 @@ def test_a_calibration_without_adapters_is_not_for_a_model_with_some(calibration
     frozen_alone = replace(calibration, segment=calibration.frozen_segment)
     with pytest.raises(InputError, match="is for mini without adapters, and this model has some"):
         settings_for(frozen_alone, "c", {"encoder": "e1", "adapters": "a1"}, adapted=True)
+
+
+def test_gates_of_crops_are_for_the_rule_crops_alone(calibration):
+    prints, crops = {"encoder": "e1", "adapters": "a1"}, replace(calibration.segment, by_crops=True)
+    by_crops = replace(calibration, segment=crops)
+    assert settings_for(by_crops, "c", prints, adapted=True, by_crops=True)[0] == crops.settings
+    with pytest.raises(InputError) as refusal:
+        settings_for(by_crops, "c", prints, adapted=True)
+    assert str(refusal.value) == (
+        "calibration c is for gates that ask crops of proposals, here they ask patches; add --rule crops, or calibrate "
+        "again."
+    )
+    with pytest.raises(InputError, match="ask patches, here they ask crops of proposals; choose another --rule"):
+        settings_for(calibration, "c", prints, adapted=True, by_crops=True)

@@ -18,6 +18,7 @@ from moca.segmentation.config import SegmentConfig
 
 class Scorer:
     gates, config, fingerprints = ("gate",), SegmentConfig(), {"encoder": "abc<1>"}
+    by_crops, levels = False, True
 
 
 @pytest.fixture
