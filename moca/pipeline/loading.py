@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,15 @@ from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.foundation.imagebind.reader import PatchReader
+from moca.pipeline.bank import sound_bank
+from moca.pipeline.calibration_file import Calibration, read_calibration, settings_for
 from moca.pipeline.card import OPEN_GATE, UNCALIBRATED, card_of
 from moca.pipeline.encoder import check_fetched, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of
 from moca.pipeline.reading import choose_reading
-from moca.segmentation.config import SegmentConfig
+from moca.segmentation.config import CROPS, SegmentConfig
 from moca.segmentation.proposals import Proposer
+from moca.segmentation.relative import SoundBank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,8 @@ class Pipeline:
     """How patches are read; None is the encoder's own way."""
     proposer: Proposer | None = None
     """Makes mask proposals; None where the coarse mask is the result."""
+    bank: SoundBank | None = None
+    """The user's own bank of other sounds; None takes the synthesised one, where it is needed."""
     frozen_segment: SegmentConfig | None = None
     """Settings of the same model without its adapters, with the gate calibrated for the encoder alone; None where
     nobody knows them."""
@@ -66,6 +71,8 @@ def load_pipeline(
     device: str | torch.device = "cpu",
     proposals: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
+    bank: str | Path | None = None,
+    calibration: str | Path | None = None,
 ) -> Pipeline:
     """Build a pipeline.
 
@@ -74,14 +81,18 @@ def load_pipeline(
     that folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
     proposals: fields of `ProposalConfig` that replace the model's own; random weights make none unless requested.
     reading: fields of `PatchReading` that replace the model's own, which needs a frozen encoder; what was calibrated
-    for its own reading is then left out.
-    Raises InputError, in one line, for a model that is not there or adapters of another encoder.
+    for its own reading is then left out. bank: a folder of a user's clips, to be the other sounds. calibration: a file
+    of `moca calibrate` whose settings replace the model's own. Raises InputError, in one line, for a model that is not
+    there, adapters of another encoder, a folder without sound, or a calibration of another model.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
     requested, asked = dict(proposals or {}), dict(reading or {})
+    record = None if calibration is None else read_calibration(calibration)
+    if weights == "random" and record is not None:
+        raise InputError(f"calibration {calibration} is for trained weights, got random ones; leave one of them out.")
     if weights == "random":
-        return _random_pipeline(str(model), seed, device, {"kind": "none", **requested}, asked)
+        return _with_bank(_random_pipeline(str(model), seed, device, {"kind": "none", **requested}, asked), bank)
     card, folder = card_of(model)
     check_fetched(card)
     parts = parts_of(card, folder, requested)
@@ -94,17 +105,18 @@ def load_pipeline(
         card, folder, encoder.config, asked, trained=extra.get("reading"), adapted=chosen is not None
     )
     reader, reader_prints = chosen_reading.load(device)
-    calibration = extra.get("segment")
+    own = extra.get("segment")
     frozen = SegmentConfig(**(card.get("frozen_segment", {}) if chosen_reading.own else UNCALIBRATED))
+    segment = SegmentConfig(**own) if own else frozen
     proposer, proposer_prints = make_proposer(parts, device)
     gate_notice = card.get("frozen_notice") if chosen_reading.own else OPEN_GATE
-    notices = (card.get("notice"), None if calibration else gate_notice, parts.notice, chosen_reading.notice)
-    return Pipeline(
+    notices = (card.get("notice"), None if own or record else gate_notice, parts.notice, chosen_reading.notice)
+    pipeline = Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
         adapted=chosen is not None,
-        segment=SegmentConfig(**calibration) if calibration else frozen,
+        segment=segment,
         licence="; ".join(
             [card["licence"], *parts.licences(card["encoder"]), *chosen_reading.licences(card["encoder"])]
         ),
@@ -114,6 +126,25 @@ def load_pipeline(
         proposer=proposer,
         frozen_segment=frozen,
     )
+    pipeline = _with_bank(pipeline, bank)
+    return pipeline if record is None else _calibrated(pipeline, record, calibration)
+
+
+def _calibrated(pipeline: Pipeline, record: Calibration, path: str | Path) -> Pipeline:
+    """A pipeline with the settings of a calibration, which must be of this very model, bank included."""
+    prints = dict(pipeline.fingerprints)
+    if any("bank" in part.fingerprints for part in (record.segment, record.frozen_segment)):
+        prints["bank"] = (pipeline.bank or sound_bank(pipeline.encoder, prints["encoder"])).fingerprint
+    by_crops = pipeline.proposer is not None and pipeline.proposer.config.rule == CROPS
+    segment, frozen = settings_for(record, path, prints, adapted=pipeline.adapted, by_crops=by_crops)
+    return replace(pipeline, segment=segment, frozen_segment=frozen)
+
+
+def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
+    """A pipeline with the bank of a user's clips, where a folder is given."""
+    if folder is None:
+        return pipeline
+    return replace(pipeline, bank=sound_bank(pipeline.encoder, pipeline.fingerprints["encoder"], folder))
 
 
 def _random_pipeline(

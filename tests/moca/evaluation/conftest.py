@@ -103,6 +103,7 @@ def video_sums():
             values = dict(zip(("iou", "iou_plain", "mask_area"), 5 * generator.random(3), strict=True))
             curve = np.sort(generator.random(255))[::-1] * sounding
             values |= {"f_mask": generator.random() * sounding, "false_area": generator.random() * (5 - sounding)}
+            values |= {"masked": generator.random() * 5, "false_alarms": generator.random() * (5 - sounding)}
             for mean in MEANS.values():
                 if mean.stored not in values:  # a row that was added since
                     count = {"frames": 5, "sounding": sounding}.get(mean.over, 5 - sounding)
