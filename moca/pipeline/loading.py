@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from moca.adapters import AdaptedTowers, fingerprint
+from moca.adapters import AdaptedTowers
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.pipeline.card import UNCALIBRATED, card_of
-from moca.pipeline.encoder import check_fetched, frozen_towers, read_encoder, read_towers
+from moca.pipeline.encoder import check_fetched, encoder_prints, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of
 from moca.segmentation.config import SegmentConfig
 from moca.segmentation.proposals import Proposer
@@ -61,15 +61,15 @@ def load_pipeline(
 
     model: name of a row of the catalogue, "mini" (bundled) or "huge" (from weights_home()), or a folder with a
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
-    that folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
-    proposals: fields of `ProposalConfig` that replace the model's own; random weights make none unless requested.
-    Raises InputError, in one line, for a model that is not there or adapters of another encoder.
+    that folder. weights: "trained", or "random" for the architecture of a row alone, every part in its published size,
+    without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. Raises
+    InputError, in one line, for a model that is not there or adapters of another encoder.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
     requested = dict(proposals or {})
     if weights == "random":
-        return _random_pipeline(str(model), seed, device, {"kind": "none", **requested})
+        return _random_pipeline(str(model), seed, device, requested)
     card, folder = card_of(model)
     check_fetched(card)
     parts = parts_of(card, folder, requested)
@@ -97,10 +97,10 @@ def load_pipeline(
 
 
 def _random_pipeline(model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any]) -> Pipeline:
-    """The architecture of a row with random weights: nothing but its mask proposals is read from a file."""
+    """The architecture of a row with random weights: every model that it segments with, without any file."""
     if model not in CATALOGUE:
         raise InputError(f"random weights are for one of {', '.join(CATALOGUE)}, got {model}; choose one.")
-    proposer, proposer_prints = make_proposer(parts_of(*card_of(model), requested), device)
+    proposer, proposer_prints = make_proposer(parts_of(*card_of(model), requested, fileless=True), device, seed=seed)
     config = getattr(ImageBindConfig, CATALOGUE[model].architecture)()
     encoder = random_imagebind(config, seed=seed).to(device)
     return Pipeline(
@@ -111,7 +111,7 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device, requeste
         segment=SegmentConfig(**UNCALIBRATED),
         licence="none: untrained weights",
         notice="The weights are random: the masks mean nothing.",
-        fingerprints={"encoder": fingerprint(encoder.state_dict()), **proposer_prints},
+        fingerprints={**encoder_prints(encoder), **proposer_prints},
         proposer=proposer,
         frozen_segment=SegmentConfig(**UNCALIBRATED),
     )

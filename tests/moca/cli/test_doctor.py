@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-from moca.cli import doctor
+from moca.cli import doctor, states
 from moca.cli.wording import bytes_text
 from moca.foundation.catalogue import CATALOGUE, ROLES, row_of
 from moca.foundation.manifest import RECORD_FILE, bundled_weights, read_manifest
@@ -26,7 +26,7 @@ def home(tmp_path, monkeypatch):
 def bundled(tmp_path, monkeypatch):
     """A mini zoo of ImageBind alone."""
     shutil.copytree(bundled_weights() / "mini" / "imagebind", tmp_path / "bundled" / "mini" / "imagebind")
-    monkeypatch.setattr(doctor, "bundled_weights", lambda: tmp_path / "bundled")
+    monkeypatch.setattr(states, "bundled_weights", lambda: tmp_path / "bundled")
     return tmp_path / "bundled" / "mini"
 
 
