@@ -48,12 +48,18 @@ class Loading(Settings):
     weights: Literal["trained", "random"] = setting(
         "trained", help="trained, or random: the architecture alone.", option=True
     )
+    bank: str | None = setting(
+        None,
+        help="Folder of videos or sounds that are the other sounds which a step's own is compared with; none takes "
+        "synthesised ones.",
+        option=True,
+    )
 
 
 OWN_SETTINGS: dict[str, tuple[type[Settings], str]] = {
     **{name: (Loading, name) for name in setting_names(Loading())},
     "proposals": (ProposalConfig, "kind"),
-    **{name: (ProposalConfig, name) for name in ("rule", "match", "unmatched")},
+    **{name: (ProposalConfig, name) for name in ("rule", "match", "unmatched", "delta", "crop_batch")},
     **{name: (SegmentConfig, name) for name in setting_names(SegmentConfig())},
 }
 """Settings of "moca": keywords of `Segmenter.load`, each with the group and the field that declares it."""

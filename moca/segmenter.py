@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,30 +16,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moca.adapters import AudioContext
+from moca.adapters import AudioContext, fingerprint
 from moca.core.device import resolve_device
 from moca.core.maps import resize_maps
-from moca.core.step import Step, StepResult, empty_result, result_of
+from moca.core.step import Step, StepResult, empty_result
+from moca.errors import InputError
 from moca.foundation.preprocessing import preprocess_frames
+from moca.foundation.roles import Masks
 from moca.media.logmel import log_mel
 from moca.media.video import read_steps
+from moca.pipeline.bank import sound_bank
+from moca.pipeline.comparing import CropScorer, compare_pictures
 from moca.pipeline.loading import Pipeline, load_pipeline
-from moca.segmentation.coarse import coarse_mask, heat_map
-from moca.segmentation.config import OVERLAPS, ProposalConfig, SegmentConfig
-from moca.segmentation.gate import support, why_silent
+from moca.segmentation.config import CROPS, OVERLAPS, ProposalConfig, SegmentConfig
+from moca.segmentation.deciding import Look, decide, decide_by_crops, why_absent
+from moca.segmentation.gate import why_silent
 from moca.segmentation.mpm import match_step
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Look:
-    """What the towers say of one step."""
-
-    patches: np.ndarray
-    """(G, G, E) float32, audio-enhanced features of unit length."""
-    agreement: np.ndarray
-    """(G, G) float32, how well each patch agrees with the sound."""
-    presence: float | None
-    """The frozen presence in [-1, 1], None where no gate needs it."""
+from moca.segmentation.relative import Comparison, SoundBank, compare
 
 
 class Segmenter:
@@ -64,6 +59,39 @@ class Segmenter:
         self.config = config or pipeline.segment
         self.batch_steps = batch_steps
         self.device = torch.device(device)
+        self._bank, self._lock = pipeline.bank, Lock()
+        if self.relative and self.config.sounding == "level":
+            raise InputError(
+                "sounding level compares cosines as they are, which needs scores absolute, got scores relative; choose "
+                "sounding best, ratio or otsu, or scores absolute."
+            )
+        if self.compares:
+            _ = self.bank  # made now, so that threads that share a segmenter, and refusals, need not wait for it
+
+    @property
+    def relative(self) -> bool:
+        """Whether agreement is counted relative to a bank: a learnt read-out needs none."""
+        return self.config.scores == "relative" and self.pipeline.towers.readout is None
+
+    @property
+    def compares(self) -> bool:
+        """Whether steps are compared with a bank of other sounds."""
+        return self.relative or self.by_crops or self.config.gate_rank > 0 or self.pipeline.bank is not None
+
+    @property
+    def by_crops(self) -> bool:
+        """Whether proposals are chosen by their crops."""
+        return self.pipeline.proposer is not None and self.pipeline.proposer.config.rule == CROPS
+
+    @property
+    def bank(self) -> SoundBank:
+        """The bank of other sounds: the pipeline's own, or the synthesised one, which is made on first use."""
+        with self._lock:
+            if self._bank is None:
+                encoder = self.pipeline.encoder
+                known = self.pipeline.fingerprints.get("encoder") or fingerprint(encoder.state_dict())
+                self._bank = sound_bank(encoder, known)
+            return self._bank
 
     @classmethod
     def load(
@@ -78,20 +106,28 @@ class Segmenter:
         rule: str | None = None,
         match: float | None = None,
         unmatched: str | None = None,
+        delta: float | None = None,
+        crop_batch: int | None = None,
+        bank: str | Path | None = None,
         **segment: Any,
     ) -> Segmenter:
         """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
 
         device: "auto" takes a GPU when there is one. proposals: "none", "boxes" or "grid", or more settings of them;
-        rule, match, unmatched: the same fields of `ProposalConfig`; None takes the model's own, and another rule's
-        own threshold. Further keywords replace fields of `SegmentConfig`.
+        rule, match, unmatched, delta, crop_batch: the same fields of `ProposalConfig`; None takes the model's own, and
+        another rule's own threshold. bank: a folder of clips that are the other sounds; None takes synthesised ones.
+        Further keywords replace fields of `SegmentConfig`.
         """
         device = resolve_device(device)
-        settings = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched}
+        settings = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched, "delta": delta}
+        settings["crop_batch"] = crop_batch
         requested = {name: value for name, value in settings.items() if value is not None}
         if isinstance(proposals, ProposalConfig):
-            requested = {**proposals.used(), **requested, "kind": proposals.kind}
-        pipeline = load_pipeline(model, adapters=adapters, weights=weights, device=device, proposals=requested)
+            batch = {} if proposals.kind == "none" else {"crop_batch": proposals.crop_batch}
+            requested = {**batch, **proposals.used(), **requested, "kind": proposals.kind}
+        pipeline = load_pipeline(
+            model, adapters=adapters, weights=weights, device=device, proposals=requested, bank=bank
+        )
         config = replace(pipeline.segment, **segment)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=device)
 
@@ -101,7 +137,7 @@ class Segmenter:
         return {
             "model": self.pipeline.name,
             "adapted": self.pipeline.adapted,
-            "fingerprints": dict(self.pipeline.fingerprints),
+            "fingerprints": self.pipeline.fingerprints | ({"bank": self.bank.fingerprint} if self.compares else {}),
             "licence": self.pipeline.licence,
             "segment": asdict(self.config),
             "proposals": (proposer.config if (proposer := self.pipeline.proposer) else ProposalConfig()).used(),
@@ -141,10 +177,10 @@ class Segmenter:
         """Results of steps that all have sound."""
         looks = list(self._look(steps))
         if self.pipeline.proposer is None:
-            return (self._decide(step, look, self.config) for step, look in zip(steps, looks, strict=True))
-        return self._match(steps, looks)
+            return (decide(step, look, self.config) for step, look in zip(steps, looks, strict=True))
+        return self._choose(steps, looks) if self.by_crops else self._match(steps, looks)
 
-    def _match(self, steps: list[Step], looks: list[_Look]) -> Iterator[StepResult]:
+    def _match(self, steps: list[Step], looks: list[Look]) -> Iterator[StepResult]:
         """Results made of the proposals that match; none are made for a frame without a coarse mask.
 
         Where the border of the coarse mask does not count, it is snapped to edges only if it becomes the result:
@@ -153,40 +189,78 @@ class Segmenter:
         proposer = self.pipeline.proposer
         snaps_late = self.config.refine and proposer.config.rule not in OVERLAPS
         first = replace(self.config, refine=False) if snaps_late else self.config
-        results = [self._decide(step, look, first) for step, look in zip(steps, looks, strict=True)]
+        results = [decide(step, look, first) for step, look in zip(steps, looks, strict=True)]
         frames = [step.frame for step, result in zip(steps, results, strict=True) if result.mask.any()]
         proposals = proposer.each(frames)
         for step, look, result in zip(steps, looks, results, strict=True):
             if result.mask.any():
-                masks, agreement = next(proposals), resize_maps(look.agreement, result.mask.shape)
+                masks = next(proposals)
+                agreement = result.heat if self.relative else resize_maps(look.agreement, result.mask.shape)
                 result = match_step(result, masks, agreement, proposer.config)
                 if snaps_late and not result.proposals.matched and result.mask.any():
-                    snapped = self._decide(step, look, self.config)
+                    snapped = decide(step, look, self.config)
                     result = match_step(snapped, masks, agreement, proposer.config) if snapped.mask.any() else snapped
             yield result
 
+    def _choose(self, steps: list[Step], looks: list[Look]) -> Iterator[StepResult]:
+        """Results made of the proposals whose crops fit the sound; none where the frozen encoder's gate closes."""
+        proposer, config = self.pipeline.proposer, self.config
+        reasons = [why_absent(look, config) for look in looks]
+        seen = [(step, look) for step, look, reason in zip(steps, looks, reasons, strict=True) if reason is None]
+        waiting: deque[Masks] = deque()
+
+        def regions() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+            for (step, look), proposed in zip(seen, proposer.each([step.frame for step, _ in seen]), strict=True):
+                waiting.append(proposed)
+                yield step.frame, proposed.masks, look.sound
+
+        found = CropScorer(self.pipeline.encoder, self.bank, batch=proposer.config.crop_batch).each(regions())
+        for step, look, reason in zip(steps, looks, reasons, strict=True):
+            if reason:
+                yield decide(step, look, config)
+            else:
+                compared = next(found)
+                yield decide_by_crops(step, look, waiting.popleft(), compared, config, proposer.config)
+
     @torch.no_grad()
-    def _look(self, steps: list[Step]) -> Iterator[_Look]:
+    def _look(self, steps: list[Step]) -> Iterator[Look]:
         """What the towers say of steps that all have sound."""
         views, context = self._enter(steps)
-        gated = self.config.gate_frozen > -1
-        presences = self._frozen_presence(views, context) if gated else [None] * len(steps)
-        for patches, agreement, presence in zip(*self._read(views, context), presences, strict=True):
-            yield _Look(patches=patches, agreement=agreement, presence=presence)
+        patches, agreement, compared, sounds = self._read(views, context)
+        presences = [None] * len(steps)
+        of_pictures = compared is None and self.config.gate_rank > 0
+        if self.config.gate_frozen > -1 or of_pictures:
+            frozen = [self.pipeline.towers.suffix(tokens, context, adapted=False) for tokens in views]
+            presences = self._presences(frozen, context)
+            if of_pictures:
+                compared = compare_pictures(self.pipeline.encoder, frozen, sounds, self.bank)
+        for n in range(len(steps)):
+            yield Look(
+                patches=patches[n],
+                agreement=agreement[n],
+                absolute=not self.relative and self.pipeline.towers.readout is None,
+                presence=presences[n],
+                compared=None if compared is None else compared[n],
+                sound=sounds[n].float().cpu().numpy(),
+                names=self.bank.names if self.compares else (),
+            )
 
     @torch.no_grad()
     def features(self, steps: list[Step]) -> tuple[np.ndarray, np.ndarray]:
         """Audio-enhanced patch features and their agreement with the sound.
 
-        Returns (patches (B, G, G, E) float32 of unit length, agreement (B, G, G) float32: cosines in [-1, 1], or
-        what the adapters' read-out says, in [0, 1]). Every step must have audio.
+        Returns (patches (B, G, G, E) float32 of unit length, agreement (B, G, G) float32: what the adapters' read-out
+        says, in [0, 1]; or cosines in [-1, 1]; or, where scores are relative, cosines in standard deviations of the
+        bank above its mean). Every step must have audio.
         """
-        return self._read(*self._enter(steps))
+        return self._read(*self._enter(steps))[:2]
 
     @torch.no_grad()
     def frozen_presence(self, steps: list[Step]) -> np.ndarray:
         """Does anything in the frame go with the step's sound, says the frozen encoder: (B,) in [-1, 1]."""
-        return np.array(self._frozen_presence(*self._enter(steps)))
+        views, context = self._enter(steps)
+        frozen = [self.pipeline.towers.suffix(tokens, context, adapted=False) for tokens in views]
+        return np.array(self._presences(frozen, context))
 
     def _enter(self, steps: list[Step]) -> tuple[list[Tensor], AudioContext]:
         """The frozen part: tokens entering the adapted blocks, of the frames and of their mirror images."""
@@ -197,21 +271,31 @@ class Segmenter:
         views = [towers.prefix(picture) for picture in pictures]
         return views, towers.hear(self._mels(steps).to(self.device))
 
-    def _read(self, views: list[Tensor], context: AudioContext) -> tuple[np.ndarray, np.ndarray]:
+    def _read(
+        self, views: list[Tensor], context: AudioContext
+    ) -> tuple[np.ndarray, np.ndarray, list[Comparison] | None, Tensor]:
+        """Patches and agreement as `features` gives them; the patches beside the bank, None where no cosine decides or
+        nothing needs it; and the sounds' embeddings (B, E)."""
         towers, patches = self.pipeline.towers, self._patches(views, context)
+        sounds = self.pipeline.encoder.audio_direction(context.tokens)
+        flat, compared = patches.float().cpu().numpy(), None
         if towers.readout is not None:
             agreement = torch.sigmoid(towers.score(patches))
         else:
-            agreement = self._cosines(patches, context)
-        return patches.float().cpu().numpy(), agreement.float().cpu().numpy()
+            agreement = torch.einsum("bhwe,be->bhw", patches, sounds)
+        agreement = agreement.float().cpu().numpy()
+        if towers.readout is None and self.compares:
+            heard = sounds.float().cpu().numpy()
+            compared = [compare(picture, sound, self.bank) for picture, sound in zip(flat, heard, strict=True)]
+            if self.relative:
+                scores = [found.scores.reshape(agreement.shape[1:]) for found in compared]
+                agreement = np.stack(scores).astype(np.float32)
+        return flat, agreement, compared, sounds
 
-    def _frozen_presence(self, views: list[Tensor], context: AudioContext) -> list[float]:
-        encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        frozen = [towers.suffix(tokens, context, adapted=False) for tokens in views]
+    def _presences(self, frozen: list[Tensor], context: AudioContext) -> list[float]:
+        """The frozen presence of steps, from the frozen tokens of every view."""
+        encoder = self.pipeline.encoder
         return torch.stack([encoder.presence(tokens, context.tokens) for tokens in frozen]).mean(0).tolist()
-
-    def _cosines(self, patches: Tensor, context: AudioContext) -> Tensor:
-        return torch.einsum("bhwe,be->bhw", patches, self.pipeline.encoder.audio_direction(context.tokens))
 
     def _patches(self, views: list[Tensor], context: AudioContext) -> Tensor:
         """Audio-enhanced features (B, G, G, E) of unit length, averaged over the views of each frame."""
@@ -232,18 +316,3 @@ class Segmenter:
         if len({wave.numel() for wave in waves}) == 1:
             return log_mel(torch.stack(waves), config)
         return torch.cat([log_mel(wave[None], config) for wave in waves])
-
-    def _decide(self, step: Step, look: _Look, config: SegmentConfig) -> StepResult:
-        """The coarse result of a step: the gates, then the clusters or the level."""
-        size, score = step.frame.shape[:2], support(look.agreement)
-        if score < config.gate:
-            reason = f"no region supports the sound: score {score:.2f}, below {config.gate:.2f}"
-            return empty_result(step, reason, score=score)
-        if look.presence is not None and look.presence < config.gate_frozen:
-            reason = f"nothing in the picture goes with the sound: {look.presence:.2f}, below {config.gate_frozen:.2f}"
-            return empty_result(step, reason, score=score)
-        mask, segments = coarse_mask(look.patches, look.agreement, step.frame, config)
-        if not mask.any():
-            return empty_result(step, f"no region reaches the level {config.level:.2f}", score=score)
-        heat = heat_map(look.agreement, size, config)
-        return result_of(step, mask=mask, heat=heat, score=score, segments=segments)

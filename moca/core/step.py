@@ -45,15 +45,15 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposals:
-    """Mask proposals of one step, best first, and which of them match the coarse mask."""
+    """Mask proposals of one step, best first, and which of them make the result."""
 
     masks: np.ndarray
     """(N, H, W) bool."""
     scores: np.ndarray
     """(N,) float32, the IoU each mask is expected to have with the object it shows."""
     measured: np.ndarray
-    """(N,) float64 in [0, 1], what the matching rule measured of each: overlap with the coarse mask, or agreement with
-    the sound."""
+    """(N,) float64, what the matching rule measured of each: overlap with the coarse mask or agreement with the sound,
+    in [0, 1]; or the score of its crop, in standard deviations of a bank of other sounds."""
     matched: tuple[int, ...] = ()
     """Indices of those that make the result, ascending."""
 
@@ -75,7 +75,8 @@ class StepResult:
     heat: np.ndarray
     """(H, W) float32 in [0, 1], the score per pixel that evaluation thresholds."""
     score: float
-    """The gate's score in [-1, 1], higher when some region supports the sound; NaN where it was not computed."""
+    """The gate's score, higher when some region supports the sound: a cosine or a probability, or, where scores are
+    relative, in standard deviations of a bank of other sounds; NaN where it was not computed."""
     level_dbfs: float
     """RMS level of the step's audio; -inf without audio."""
     segments: tuple[Segment, ...] = ()
@@ -86,6 +87,11 @@ class StepResult:
     """(H, W) bool, the mask that proposals were compared with; None where none were made."""
     proposals: Proposals | None = None
     """None where none were made."""
+    rank: float = float("nan")
+    """Share of a bank of other sounds that fit the best region less than the step's own, in [0, 1]; NaN where it was
+    not computed."""
+    missed: float | None = None
+    """The absolute threshold of cosines that the score is below, where the mask is empty because of that."""
 
     @property
     def time_s(self) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,13 @@ from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.pipeline.bank import sound_bank
 from moca.pipeline.card import UNCALIBRATED, card_of
 from moca.pipeline.encoder import check_fetched, encoder_prints, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of
 from moca.segmentation.config import SegmentConfig
 from moca.segmentation.proposals import Proposer
+from moca.segmentation.relative import SoundBank
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +45,8 @@ class Pipeline:
     """Of the encoder, the adapters and what makes mask proposals."""
     proposer: Proposer | None = None
     """Makes mask proposals; None where the coarse mask is the result."""
+    bank: SoundBank | None = None
+    """The user's own bank of other sounds; None takes the synthesised one, where it is needed."""
     frozen_segment: SegmentConfig | None = None
     """Settings of the same model without its adapters, with the gate calibrated for the encoder alone; None where
     nobody knows them."""
@@ -56,20 +60,22 @@ def load_pipeline(
     seed: int = 0,
     device: str | torch.device = "cpu",
     proposals: Mapping[str, Any] | None = None,
+    bank: str | Path | None = None,
 ) -> Pipeline:
     """Build a pipeline.
 
     model: name of a row of the catalogue, "mini" (bundled) or "huge" (from weights_home()), or a folder with a
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
     that folder. weights: "trained", or "random" for the architecture of a row alone, every part in its published size,
-    without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. Raises
-    InputError, in one line, for a model that is not there or adapters of another encoder.
+    without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. bank: a
+    folder of a user's clips, to be the other sounds. Raises InputError, in one line, for a model that is not there,
+    adapters of another encoder, or a folder without sound.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
     requested = dict(proposals or {})
     if weights == "random":
-        return _random_pipeline(str(model), seed, device, requested)
+        return _with_bank(_random_pipeline(str(model), seed, device, requested), bank)
     card, folder = card_of(model)
     check_fetched(card)
     parts = parts_of(card, folder, requested)
@@ -82,7 +88,7 @@ def load_pipeline(
     frozen = SegmentConfig(**card.get("frozen_segment", {}))
     proposer, proposer_prints = make_proposer(parts, device)
     notices = (card.get("notice"), None if calibration else card.get("frozen_notice"), parts.notice)
-    return Pipeline(
+    pipeline = Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
@@ -94,6 +100,14 @@ def load_pipeline(
         proposer=proposer,
         frozen_segment=frozen,
     )
+    return _with_bank(pipeline, bank)
+
+
+def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
+    """A pipeline with the bank of a user's clips, where a folder is given."""
+    if folder is None:
+        return pipeline
+    return replace(pipeline, bank=sound_bank(pipeline.encoder, pipeline.fingerprints["encoder"], folder))
 
 
 def _random_pipeline(model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any]) -> Pipeline:

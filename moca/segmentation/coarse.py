@@ -38,10 +38,11 @@ def coarse_mask(
 
     patches: (G, G, E) joint-space features; cosines: (G, G) agreement with the sound; frame: (H, W, 3) uint8 RGB.
     Returns ((H, W) bool mask, its segments, best first): one per sounding cluster, or under the rule "level" one per
-    connected region.
+    connected region. A segment's score is its mean agreement, or, where scores are relative, its mean heat.
     """
     size = frame.shape[:2]
     fine = resize_maps(cosines, size)
+    shown = heat_map(cosines, size, config) if config.scores == "relative" else fine
     parts = _regions(fine >= config.level) if config.sounding == "level" else _clusters(patches, cosines, size, config)
     union = np.zeros(size, bool)
     for part in parts:
@@ -49,7 +50,7 @@ def coarse_mask(
     if config.refine:
         union = snap_to_edges(frame, fine, union)
         parts = _regions(union)
-    segments = [Segment(mask=part, score=float(np.clip(fine[part].mean(), 0, 1))) for part in parts]
+    segments = [Segment(mask=part, score=float(np.clip(shown[part].mean(), 0, 1))) for part in parts]
     return union, tuple(sorted(segments, key=lambda segment: -segment.score))
 
 

@@ -12,7 +12,11 @@ OVERLAPS = ("iou", "cover")
 """Rules that compare a proposal with the coarse mask."""
 MATCH = {"iou": 0.5, "cover": 0.5, "agreement": 0.7}
 """What each rule's measure must be above where nothing else is said: the paper's for IoU, and what did best on
-validation frames of Soundstage for the others."""
+validation frames of Soundstage for the others. The rule "crops" has `ProposalConfig.delta` instead."""
+CROPS = "crops"
+"""The rule that looks at every proposal alone."""
+OPEN = -100.0
+"""The least a gate can be: it lets everything through, whatever the scores are counted in."""
 BOX_FIELDS = ("box_threshold", "box_limit", "box_nms_iou")
 GRID_FIELDS = ("points_per_side", "pred_iou", "stability", "grid_nms_iou")
 
@@ -37,9 +41,16 @@ class SegmentConfig(Settings):
     level: float = setting(
         0.5,
         help="Agreement from which a pixel sounds under level: a probability where the adapters have a read-out, else "
-        "a cosine.",
+        "a cosine, which needs absolute scores.",
         least=-1,
         most=1,
+        option=True,
+    )
+    scores: Literal["relative", "absolute"] = setting(
+        "absolute",
+        help="How agreement with the sound is counted where the adapters have no read-out: a cosine minus its mean "
+        "over a bank of other sounds, in their standard deviations, which has no scale of its own (relative); or the "
+        "cosine itself, as in the paper (absolute).",
         option=True,
     )
     refine: bool = setting(False, help="Snap masks to the picture's edges (GrabCut).", option=True)
@@ -48,9 +59,18 @@ class SegmentConfig(Settings):
     )
     gate: float = setting(
         0.0,
-        help="Smallest support (mean of the highest cosines) at which a region is believed to make the sound; "
-        "calibrated per model, without labels.",
-        least=-1,
+        help="Smallest support at which a region is believed to make the sound, as the scores are counted: the best "
+        "proposal's score under the rule crops, else the mean of the highest patches; calibrated per model, without "
+        "labels.",
+        least=OPEN,
+        most=-OPEN,
+        option=True,
+    )
+    gate_rank: float = setting(
+        0.0,
+        help="Smallest share of a bank of other sounds that must fit the best proposal (or the best patches, where "
+        "there are none) less than the step's own sound does; 0 leaves it out. Set by calibration, without labels.",
+        least=0,
         most=1,
         option=True,
     )
@@ -62,8 +82,8 @@ class SegmentConfig(Settings):
         most=1,
     )
     mirror: bool = setting(False, help="Also look at the mirrored frame, for twice the time.", option=True)
-    heat_low: float = setting(0.0, help="Cosine that the heat map shows as 0.")
-    heat_high: float = setting(1.0, help="Cosine that the heat map shows as 1.")
+    heat_low: float = setting(0.0, help="Agreement that the heat map shows as 0, as the scores are counted.")
+    heat_high: float = setting(1.0, help="Agreement that the heat map shows as 1, as the scores are counted.")
     seed: int = setting(0, help="Seed of the k-means.", least=0)
 
     def __post_init__(self) -> None:
@@ -75,7 +95,7 @@ class SegmentConfig(Settings):
 @dataclass(frozen=True, kw_only=True)
 class ProposalConfig(Settings):
     """Where mask proposals come from (`kind` to `mask_nms_iou`), and how they are matched with the coarse mask (MPM:
-    `rule`, `match`, `unmatched`).
+    `rule` to `unmatched`).
     """
 
     kind: Literal["none", "boxes", "grid"] = setting(
@@ -108,16 +128,28 @@ class ProposalConfig(Settings):
     mask_nms_iou: float = setting(
         0.9, help="Of two proposals whose IoU is above this, the better is kept; 1 keeps all.", least=0, most=1
     )
-    rule: Literal["iou", "cover", "agreement"] = setting(
+    rule: Literal["iou", "cover", "agreement", "crops"] = setting(
         "iou",
         help="Which proposals match: those whose IoU with the whole coarse mask is high enough (iou, the paper; one "
-        "object among several that sound cannot match), those that the coarse mask covers (cover), or those whose "
-        "mean heat is near that of the best one, which always matches (agreement).",
+        "object among several that sound cannot match), those that the coarse mask covers (cover), those whose "
+        "mean heat is near that of the best one, which always matches (agreement), or those that, cut out and looked "
+        "at alone, fit the sound nearly as well as the best one does (crops).",
         option=True,
+    )
+    delta: float = setting(
+        0.5,
+        help="How far below the best proposal of the frame another one may score under crops, in standard deviations "
+        "of a bank of other sounds.",
+        least=0,
+        most=20,
+        option=True,
+    )
+    crop_batch: int = setting(
+        32, help="Crops that are looked at together under crops; it changes memory, not results.", least=1, most=4096
     )
     match: float = setting(
         0.5,
-        help="What the rule's measure must be above; every rule has a default of its own.",
+        help="What the rule's measure must be above; every rule but crops has a default of its own.",
         least=0,
         below=1,
         hint="the paper uses 0.5",
@@ -130,8 +162,9 @@ class ProposalConfig(Settings):
     )
 
     def used(self) -> dict[str, Any]:
-        """The fields that a result depends on, as JSON values: those of another kind are left out."""
+        """The fields that a result depends on, as JSON values: those of another kind or rule are left out."""
         if self.kind == "none":
             return {"kind": self.kind}
-        other = GRID_FIELDS if self.kind == "boxes" else BOX_FIELDS
+        other = (*(GRID_FIELDS if self.kind == "boxes" else BOX_FIELDS), "crop_batch")
+        other += ("match",) if self.rule == CROPS else ("delta",)
         return {name: value for name, value in self.to_json().items() if name not in other}

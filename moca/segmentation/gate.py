@@ -18,6 +18,17 @@ def support(cosines: np.ndarray) -> float:
     return float(np.sort(cosines.ravel())[-top:].mean())
 
 
+def best_patches(scores: np.ndarray) -> np.ndarray:
+    """Indices of the highest 2.5% of scores (N,), at least one."""
+    return np.argsort(scores, kind="stable")[-max(1, round(TOP_SHARE * scores.size)) :]
+
+
+def why_outranked(rank: float, gate: float, better: tuple[str, ...]) -> str:
+    """Why the rank's gate closes. better: names of sounds that fit better, best first."""
+    others = f" ({', '.join(better)})" if better else ""
+    return f"another sound fits better{others}: {rank:.0%} of other sounds fit worse, below {gate:.0%}"
+
+
 def why_silent(step: Step, silence_dbfs: float) -> str | None:
     """Why there is nothing to hear in a step, or None; silence_dbfs: the RMS level below which it is silent."""
     if step.audio is None:

@@ -250,7 +250,9 @@ def test_a_proposer_is_given_what_its_kind_needs():
     ("changes", "message"),
     [
         ({"kind": "words"}, "proposals must be one of none, boxes, grid, got 'words'; change it."),
-        ({"rule": "best"}, "rule must be one of iou, cover, agreement, got 'best'; change it."),
+        ({"rule": "best"}, "rule must be one of iou, cover, agreement, crops, got 'best'; change it."),
+        ({"delta": -1.0}, "delta must be a number between 0 and 20, got -1.0; change it."),
+        ({"crop_batch": 0}, "crop_batch must be a whole number between 1 and 4096, got 0; change it."),
         ({"unmatched": "all"}, "unmatched must be one of coarse, empty, got 'all'; change it."),
         ({"match": 1.0}, "match must be a number of at least 0 and below 1, got 1.0; the paper uses 0.5."),
         ({"match": float("nan")}, "match must be a number of at least 0 and below 1, got nan; the paper uses 0.5."),
