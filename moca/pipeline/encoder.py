@@ -83,7 +83,7 @@ def check_fetched(card: Mapping[str, Any]) -> None:
     if row is None or row.bundled:
         return
     entry = find_entry(row.encoder)
-    if not entry.place.exists():
+    if not (entry.place.exists() or entry.is_slim):
         size = "" if entry.size is None else f"{entry.size / 1e9:.1f} GB, "
         raise InputError(
             f"model {row.name} needs {entry.file or entry.name} ({size}licence {entry.licence}) in "
@@ -103,12 +103,18 @@ def read_towers(
 ) -> tuple[AdaptedTowers, dict[str, str], dict[str, Any]]:
     """The encoder's towers with the adapters of a folder, or with none that act; fingerprints of both; and what the
     adapters' record keeps besides, {} without any."""
-    prints = {"encoder": fingerprint(encoder.state_dict())}
+    prints = encoder_prints(encoder)
     if adapters is None:
         return frozen_towers(encoder).to(device), prints, {}
     towers = load_adapters(adapters, encoder.image_tower, encoder.audio_tower, prints["encoder"]).to(device)
     prints["adapters"] = fingerprint(towers.state_dict())
     return towers, prints, read_record(adapters).extra
+
+
+def encoder_prints(encoder: ImageBind) -> dict[str, str]:
+    """Fingerprints of an encoder by name: "encoder", which adapters are bound to, and a slim copy's own beside it."""
+    known = getattr(encoder, "fingerprints", None)  # an encoder of somebody else's class has none
+    return {"encoder": fingerprint(encoder.state_dict())} if known is None else dict(known)
 
 
 def default_blocks(depth: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from moca.adapters import AdaptedTowers, fingerprint
+from moca.adapters import AdaptedTowers
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
@@ -18,7 +18,7 @@ from moca.foundation.imagebind.reader import PatchReader
 from moca.pipeline.bank import sound_bank
 from moca.pipeline.calibration_file import Calibration, read_calibration, settings_for
 from moca.pipeline.card import OPEN_GATE, UNCALIBRATED, card_of
-from moca.pipeline.encoder import check_fetched, frozen_towers, read_encoder, read_towers
+from moca.pipeline.encoder import check_fetched, encoder_prints, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of
 from moca.pipeline.reading import choose_reading
 from moca.segmentation.config import CROPS, SegmentConfig
@@ -78,11 +78,11 @@ def load_pipeline(
 
     model: name of a row of the catalogue, "mini" (bundled) or "huge" (from weights_home()), or a folder with a
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
-    that folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
-    proposals: fields of `ProposalConfig` that replace the model's own; random weights make none unless requested.
-    reading: fields of `PatchReading` that replace the model's own, which needs a frozen encoder; what was calibrated
-    for its own reading is then left out. bank: a folder of a user's clips, to be the other sounds. calibration: a file
-    of `moca calibrate` whose settings replace the model's own. Raises InputError, in one line, for a model that is not
+    that folder. weights: "trained", or "random" for the architecture of a row alone, every part in its published size,
+    without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. reading:
+    fields of `PatchReading` that replace the model's own, which needs a frozen encoder; what was calibrated for its own
+    reading is then left out. bank: a folder of a user's clips, to be the other sounds. calibration: a file of
+    `moca calibrate` whose settings replace the model's own. Raises InputError, in one line, for a model that is not
     there, adapters of another encoder, a folder without sound, or a calibration of another model.
     """
     if weights not in ("trained", "random"):
@@ -92,7 +92,7 @@ def load_pipeline(
     if weights == "random" and record is not None:
         raise InputError(f"calibration {calibration} is for trained weights, got random ones; leave one of them out.")
     if weights == "random":
-        return _with_bank(_random_pipeline(str(model), seed, device, {"kind": "none", **requested}, asked), bank)
+        return _with_bank(_random_pipeline(str(model), seed, device, requested, asked), bank)
     card, folder = card_of(model)
     check_fetched(card)
     parts = parts_of(card, folder, requested)
@@ -148,20 +148,15 @@ def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
 
 
 def _random_pipeline(
-    model: str,
-    seed: int,
-    device: str | torch.device,
-    requested: Mapping[str, Any],
-    asked: Mapping[str, Any],
+    model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> Pipeline:
-    """The architecture of a row with random weights: only the models of its mask proposals and of its reading are read
-    from files."""
+    """The architecture of a row with random weights: every model that it segments with, without any file."""
     if model not in CATALOGUE:
         raise InputError(f"random weights are for one of {', '.join(CATALOGUE)}, got {model}; choose one.")
     card, folder = card_of(model)
-    proposer, proposer_prints = make_proposer(parts_of(card, folder, requested), device)
+    proposer, proposer_prints = make_proposer(parts_of(card, folder, requested, fileless=True), device, seed=seed)
     config = getattr(ImageBindConfig, CATALOGUE[model].architecture)()
-    reader, reader_prints = choose_reading(card, folder, config, asked).load(device)
+    reader, reader_prints = choose_reading(card, folder, config, asked, fileless=True).load(device, seed=seed)
     encoder = random_imagebind(config, seed=seed).to(device)
     return Pipeline(
         name=model,
@@ -171,7 +166,7 @@ def _random_pipeline(
         segment=SegmentConfig(**UNCALIBRATED),
         licence="none: untrained weights",
         notice="The weights are random: the masks mean nothing.",
-        fingerprints={"encoder": fingerprint(encoder.state_dict()), **proposer_prints, **reader_prints},
+        fingerprints={**encoder_prints(encoder), **proposer_prints, **reader_prints},
         reading=reader,
         proposer=proposer,
         frozen_segment=SegmentConfig(**UNCALIBRATED),

@@ -53,19 +53,20 @@ class Parts:
         return licences({role: name for role, name in self.used().items() if not (stated and name == BUNDLED)})
 
 
-def parts_of(card: Mapping[str, Any], folder: Path, requested: Mapping[str, Any]) -> Parts:
+def parts_of(card: Mapping[str, Any], folder: Path, requested: Mapping[str, Any], *, fileless: bool = False) -> Parts:
     """What a model makes mask proposals with.
 
     card: the model's, in folder. Where its encoder is a row of the catalogue, an entry that the card lacks is that
     row's, as in the folder of a training run. requested: fields of `ProposalConfig` that replace the model's own.
-    Raises InputError as `read_parts` does.
+    fileless: for random weights, which need none of the row's models to be here. Raises InputError as `read_parts`
+    does.
     """
     row = CATALOGUE.get(card["encoder"])
     if row is not None and row.bundled:
         bundled, _ = row_card(row)
         card = {**{name: bundled[name] for name in ENTRIES if name in bundled}, **card}
     elif row is not None and not any(name in card for name in ENTRIES):
-        return catalogue_parts(row, requested)
+        return catalogue_parts(row, requested, fileless=fileless)
     return read_parts(card, folder, requested)
 
 
@@ -100,16 +101,17 @@ def read_parts(card: Mapping[str, Any], folder: Path, requested: Mapping[str, An
     return parts
 
 
-def catalogue_parts(row: Row, requested: Mapping[str, Any]) -> Parts:
+def catalogue_parts(row: Row, requested: Mapping[str, Any], *, fileless: bool = False) -> Parts:
     """What goes with the encoder of a row of the catalogue: boxes where its masks and objects are here, else none,
     which is said.
 
-    requested: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError.
+    requested: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError. fileless: boxes,
+    whatever is here.
     """
     config, notice = ProposalConfig(**{"kind": "boxes", **_threshold(ProposalConfig(), requested), **requested}), None
     models = {role: row.entry(role) for role in needed(config.kind)}
     try:
-        for role, name in models.items():
+        for role, name in () if fileless else models.items():
             named_source(name, role)
     except InputError:
         if "kind" in requested:
@@ -148,11 +150,16 @@ def needed(kind: str) -> tuple[str, ...]:
     return {"none": (), "boxes": ("masks", "objects"), "grid": ("masks",)}[kind]
 
 
-def make_proposer(parts: Parts, device: str | torch.device) -> tuple[Proposer | None, dict[str, str]]:
-    """The parts loaded and put together, and their fingerprints; None and {} where no proposals are made."""
+def make_proposer(
+    parts: Parts, device: str | torch.device, *, seed: int | None = None
+) -> tuple[Proposer | None, dict[str, str]]:
+    """The parts loaded and put together, and their fingerprints; None and {} where no proposals are made.
+
+    seed: of random weights, see `load_models`.
+    """
     if parts.config.kind == "none":
         return None, {}
-    loaded, prints = load_models(parts.used(), device)
+    loaded, prints = load_models(parts.used(), device, seed=seed)
     return Proposer(parts.config, **loaded), prints
 
 

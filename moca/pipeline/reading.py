@@ -56,11 +56,11 @@ class ChosenReading:
         """The entries of a card in any folder that choose this reading."""
         return {"reading": self.config.to_json(), **({"images": self.images} if self.images else {})}
 
-    def load(self, device: str | torch.device) -> tuple[PatchReader, dict[str, str]]:
-        """The reader, and the fingerprint of its DINO by role."""
+    def load(self, device: str | torch.device, *, seed: int | None = None) -> tuple[PatchReader, dict[str, str]]:
+        """The reader, and the fingerprint of its DINO by role; seed: of random weights, see `load_models`."""
         if self.images is None:
             return PatchReader(config=self.config), {}
-        loaded, prints = load_models({"images": self.images}, device)
+        loaded, prints = load_models({"images": self.images}, device, seed=seed)
         return PatchReader(config=self.config, images=loaded["images"], fingerprint=prints["images"]), prints
 
 
@@ -72,13 +72,14 @@ def choose_reading(
     *,
     trained: Mapping[str, Any] | None = None,
     adapted: bool = False,
+    fileless: bool = False,
 ) -> ChosenReading:
     """What is asked for; else what the adapters were trained with; else what the card says; else what the row of the
     catalogue says that the card's encoder is; else the encoder's own way.
 
     card: a model's, in folder. requested: fields of `PatchReading` that replace the model's own. trained: what the
-    record of the adapters says. adapted: whether there are adapters; they are read as they were trained. Raises
-    InputError for settings that are not known, not possible or without effect, and for a DINO that is needed and not
+    record of the adapters says. adapted: whether there are adapters; they are read as they were trained. fileless: for
+    random weights, which need no DINO to be here. Raises InputError for settings that are not known, not possible or without effect, and for a DINO that is needed and not
     here, unless the row alone wants it: then patches are read by "clear", which is said.
     """
     row = CATALOGUE.get(card["encoder"])
@@ -87,7 +88,7 @@ def choose_reading(
     own = own or PatchReading(reading=row.reading if by_row else encoder.reading)
     images, notice = locate("images", card.get("images"), folder) or (row.entry("images") if row else None), None
     config = replace(own, **requested)
-    if by_row and requested.get("reading") is None and config.reading == "proxy" and not _is_here(images):
+    if by_row and requested.get("reading") is None and config.reading == "proxy" and not (fileless or _is_here(images)):
         own, config = replace(own, reading=FALLBACK), replace(config, reading=FALLBACK)
         notice = without_dino(images)
     _check_used(config, requested)
@@ -100,7 +101,8 @@ def choose_reading(
             f"reading proxy needs images, a DINO, in {folder / CARD}, which names none; add it, such as dino-vitb8, or "
             "choose another reading."
         )
-    named_source(images, "images")
+    if not fileless:
+        named_source(images, "images")
     return ChosenReading(config=config, own=config == own, images=images)
 
 

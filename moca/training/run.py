@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from moca.adapters import AdaptedTowers, fingerprint, make_plan
+from moca.adapters import AdaptedTowers, make_plan
 from moca.core.progress import Progress, silent
 from moca.corpus.building import build_corpus
 from moca.corpus.corpus import Corpus
@@ -17,7 +17,7 @@ from moca.errors import InputError
 from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.imagebind.reader import PatchReader
-from moca.pipeline.encoder import Foundation, base_model, default_blocks, load_encoder
+from moca.pipeline.encoder import Foundation, base_model, default_blocks, encoder_prints, load_encoder
 from moca.pipeline.models import load_models
 from moca.training.checkpoints import Origin
 from moca.training.config import TrainConfig
@@ -173,7 +173,7 @@ def _set_up(config: TrainConfig, model: str | Path, dino: str | Path | None, dev
         foundation=foundation,
         towers=towers,
         images=images,
-        prints={"encoder": fingerprint(foundation.encoder.state_dict()), **dino_print, **_reading_print(foundation)},
+        prints={**encoder_prints(foundation.encoder), **dino_print, **_reading_print(foundation)},
     )
 
 
