@@ -79,8 +79,9 @@ def choose_reading(
 
     card: a model's, in folder. requested: fields of `PatchReading` that replace the model's own. trained: what the
     record of the adapters says. adapted: whether there are adapters; they are read as they were trained. fileless: for
-    random weights, which need no DINO to be here. Raises InputError for settings that are not known, not possible or without effect, and for a DINO that is needed and not
-    here, unless the row alone wants it: then patches are read by "clear", which is said.
+    random weights, which need no DINO to be here. Raises InputError for settings that are not known, not possible or
+    without effect, and for a DINO that is needed and not here, unless the row alone wants it: then patches are read by
+    "clear", which is said.
     """
     row = CATALOGUE.get(card["encoder"])
     own = _stored(card.get("reading") if trained is None else trained, folder / CARD)
