@@ -84,11 +84,6 @@ def random_like():
     ), seed=3)  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "home"))
-
-
 @pytest.mark.parametrize("crop", ["box", "masked", "surround"])
 def test_faint_cosines_are_nothing_to_a_threshold_and_clear_beside_other_sounds(fakes, card, make_step, crop):
     step = make_step(marks=MARKS)
