@@ -60,13 +60,22 @@ def _clusters(
     """(H, W) bool mask of every sounding cluster that has pixels.
 
     Each pixel takes the cluster whose centre its bilinearly interpolated feature is most similar to, so that
-    borders are not those of the patch grid.
+    borders are not those of the patch grid. Where scores are relative, what all patches of the frame share is taken
+    from their features first, for it tells no two of them apart.
     """
     grid, flat = patches.shape[:2], patches.reshape(-1, patches.shape[-1])
+    if config.scores == "relative":
+        flat = _apart(flat)
     labels, centres = cosine_kmeans(flat, config.clusters, seed=config.seed)
     nearest = resize_maps(similarities(flat, centres).reshape(*grid, -1), size).argmax(-1)
     masks = [nearest == label for label in sounding_clusters(labels, cosines.ravel(), config)]
     return [mask for mask in masks if mask.any()]
+
+
+def _apart(flat: np.ndarray) -> np.ndarray:
+    """Features (N, E) minus their mean, of unit length again."""
+    around = flat - flat.mean(0)
+    return around / np.maximum(np.linalg.norm(around, axis=1, keepdims=True), 1e-6)
 
 
 def _regions(mask: np.ndarray) -> list[np.ndarray]:
