@@ -58,7 +58,8 @@ class CropScorer:
         """Agreement of crops (C, S, S, 3) uint8 with sounds (A, E) of unit length: (C, A) float32 in [-1, 1].
 
         With pooling "class" the cosine of the class token's embedding; with "dense", which trained no class token, the
-        soft maximum over patches that the encoder was trained by (`ImageBind.pooled_similarity`).
+        soft maximum over patches that the encoder was trained by (`ImageBind.pooled_similarity`), whose temperature is
+        a scale of its own.
         """
         like, config = next(self.encoder.parameters()), self.encoder.config
         heard = torch.from_numpy(sounds).to(like.device)

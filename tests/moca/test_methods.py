@@ -13,7 +13,7 @@ from moca import methods
 from moca.core.step import Segment, result_of
 from moca.errors import InputError
 from moca.media import probe, write_video
-from moca.methods import GROUP, load_method, method_names
+from moca.methods import GROUP, PAPER, load_method, method_names
 from moca.output.config import OutputConfig
 from moca.output.segment_file import segment_file
 from moca.output.segments_json import described
@@ -117,6 +117,34 @@ def test_settings_are_checked_before_loading(brings, monkeypatch, settings, line
     brings(("left", "somebody:Left"))
     monkeypatch.setattr(Left, "load", classmethod(lambda cls, *_, **__: pytest.fail("loaded")))
     assert refusal("left", settings=settings) == line
+
+
+def test_the_papers_preset_leaves_the_models_own_defaults_out(brings, monkeypatch):
+    brings(("left", "somebody:Left"))
+    of_model = classmethod(lambda cls, model: LeftConfig(share=0.1))
+    monkeypatch.setattr(Left, "defaults", of_model, raising=False)
+    assert load_method("left", "mini", settings={"preset": "model"}).config.share == 0.1
+    assert load_method("left", "mini", settings={"preset": "paper", "flip": True}).config == LeftConfig(flip=True)
+    assert refusal("left", settings={"preset": "own"}) == "preset must be one of model, paper, got 'own'; change it."
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ({}, PAPER),
+        ({"match": 0.4, "scores": "relative"}, {**PAPER, "match": 0.4, "scores": "relative"}),
+        ({"proposals": None}, {"scores": "absolute", "gate_rank": 0.0, "proposals": "none"}),
+        ({"rule": "crops"}, {**{name: value for name, value in PAPER.items() if name != "match"}, "rule": "crops"}),
+    ],
+)
+def test_the_papers_preset_of_moca_gives_way_to_what_is_given(monkeypatch, settings, wanted):
+    loaded = []
+    monkeypatch.setattr("moca.segmenter.Segmenter.load", lambda model, **given: loaded.append(given))
+    load_method("moca", "mini", device="cpu", settings={"preset": "paper", **settings})
+    load_method(
+        "moca", "mini", device="cpu", settings=settings if settings.get("proposals", 1) else {"proposals": None}
+    )
+    assert loaded[0] == {"device": "cpu", **wanted} and "gate_rank" not in loaded[1]
 
 
 def test_broken_packages_are_one_line(brings):

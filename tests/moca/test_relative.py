@@ -248,20 +248,32 @@ def test_relative_rules_know_no_scale(pipeline, make_step, sounding, rule):
     assert plain.any() and not plain.all() and (plain != other).mean() < 0.005
 
 
-def test_masks_of_mini_survive_another_scale_under_relative_rules_and_die_under_absolute_ones(make_step):
+@pytest.fixture(scope="module")
+def drawn():
+    """A few drawn frames with a sounding object."""
+    return [sample_frame(seed, "s4" if seed % 2 else "single", size=224) for seed in range(6)]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"proposals": "none"}, {}, {"rule": "crops"}], ids=["coarse", "agreement", "crops"]
+)
+def test_masks_of_mini_survive_another_scale_under_relative_rules_and_die_under_absolute_ones(
+    make_step, drawn, settings
+):
     """mIoU of a few drawn frames, by mini's frozen encoder."""
-    drawn = [sample_frame(seed, "s4" if seed % 2 else "single", size=224) for seed in range(6)]
     truths = np.stack([frame.mask for frame in drawn])
     steps = [
         dataclasses.replace(make_step(index, audio=frame.audio), frame=frame.frame) for index, frame in enumerate(drawn)
     ]
-    for settings in ({"proposals": "none"}, {}, {"rule": "crops"}):
-        relative = Segmenter.load("mini", adapters=None, scores="relative", **settings)
-        plain = masks_of(relative.pipeline, relative.config, steps)
-        other = masks_of(shifted(relative.pipeline), relative.config, steps)
-        assert plain.any((1, 2)).all() and mean_iou(plain, truths) > 0.4
-        assert abs(mean_iou(other, truths) - mean_iou(plain, truths)) < 0.01
-    for settings in ({"proposals": "none"}, {}):
+    relative = Segmenter.load("mini", adapters=None, scores="relative", **settings)
+    plain = masks_of(relative.pipeline, relative.config, steps)
+    assert plain.any((1, 2)).all() and mean_iou(plain, truths) > 0.4
+    if settings.get("rule") == "crops":
+        if relative.pipeline.encoder.config.pooling == "dense":
+            pytest.skip("the soft maximum of a dense encoder has a scale of its own")
+    else:
         absolute = Segmenter.load("mini", adapters=None, scores="absolute", **settings)
         assert masks_of(absolute.pipeline, absolute.config, steps).any((1, 2)).sum() >= 5
         assert not masks_of(shifted(absolute.pipeline), absolute.config, steps).any()
+    other = masks_of(shifted(relative.pipeline), relative.config, steps)
+    assert abs(mean_iou(other, truths) - mean_iou(plain, truths)) < 0.01

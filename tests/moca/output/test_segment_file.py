@@ -3,6 +3,7 @@
 import json
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from moca.media import probe, read_steps
 from moca.output.config import OutputConfig
 from moca.output.segment_file import segment_file
 from moca.output.segments_json import SEGMENTS_FORMAT
+from moca.segmenter import Segmenter
 
 
 def test_writes_everything_and_it_agrees(segmenter, clip, tmp_path):
@@ -93,6 +95,35 @@ def test_no_audio_stream_gives_empty_masks_and_says_so(segmenter, tmp_path, writ
     assert summary.sounding == 0 and "The video has no audio stream: every mask is empty." in summary.notes
     assert "no audio stream" in (tmp_path / "out" / "report.html").read_text()
     assert probe(tmp_path / "out" / "overlay.mp4").audio_stream is None
+
+
+def test_a_video_in_which_nothing_reaches_a_threshold_says_so_in_one_line(pipeline, clip, tmp_path):
+    strict = Segmenter(pipeline, config=replace(pipeline.segment, gate=0.99))
+    summary = segment_file(strict, clip, tmp_path / "out", OutputConfig(overlay=False))
+    document = json.loads((tmp_path / "out" / "segments.json").read_text())
+    best = max(step["score"] for step in document["steps"] if step["score"] is not None)
+    (note,) = [note for note in summary.notes if note.startswith("Nothing in the whole video")]
+    assert note == (
+        f"Nothing in the whole video reaches 0.99: the best cosine seen is {best:.2f}. Cosines of one model mean nothing "
+        "for another; scores relative to other sounds need no threshold (--scores relative, or --set scores=relative of "
+        "another method)."
+    )
+    assert (
+        note in document["notes"]
+        and "Nothing in the whole video reaches 0.99" in (tmp_path / "out" / "report.html").read_text()
+    )
+    again = segment_file(strict, clip, tmp_path / "out", OutputConfig(overlay=False))
+    assert note in again.notes
+
+
+def test_relative_scores_and_masks_that_are_there_have_no_such_line(pipeline, clip, tmp_path):
+    for name, config in {
+        "relative": replace(pipeline.segment, scores="relative", gate=90.0),
+        "open": pipeline.segment,
+    }.items():
+        summary = segment_file(Segmenter(pipeline, config=config), clip, tmp_path / name, OutputConfig(overlay=False))
+        assert (summary.sounding == 0) == (name == "relative")
+        assert not any(note.startswith("Nothing in the whole video") for note in summary.notes)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 101, float("nan")])
