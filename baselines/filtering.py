@@ -10,7 +10,7 @@ Source: MoCA (arXiv 2403.14203), section 4.1; how regions are cut out is not sai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,8 +22,9 @@ from moca.core.step import Step
 from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
+from moca.pipeline.comparing import presences
+from moca.segmentation.relative import Comparison, SoundBank
 
-CROPS = ("box", "masked")
 BATCH_CROPS = 32  # crops computed at a time; it changes memory, not results
 MEAN_COLOUR = np.round(np.array(CLIP_MEAN) * 255).astype(np.uint8)
 
@@ -31,8 +32,13 @@ MEAN_COLOUR = np.round(np.array(CLIP_MEAN) * 255).astype(np.uint8)
 class SoundFilter:
     """Cosines of cut-out regions with a sound, by a frozen ImageBind on the device it is on."""
 
-    def __init__(self, encoder: ImageBind) -> None:
-        self.encoder = encoder.eval().requires_grad_(False)
+    def __init__(self, encoder: ImageBind, bank: SoundBank | None = None) -> None:
+        self.encoder, self.bank = encoder.eval().requires_grad_(False), bank
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of what the encoder looks at."""
+        return self.encoder.config.image_size
 
     @torch.inference_mode()
     def hear(self, steps: Sequence[Step]) -> Tensor:
@@ -48,12 +54,25 @@ class SoundFilter:
 
         crops: RGB uint8 of any sizes. sound: (E,), a row of `hear`.
         """
-        tower, size, cosines = self.encoder.image_tower, self.encoder.config.image_size, []
-        for start in range(0, len(crops), BATCH_CROPS):
-            pixels = preprocess_frames(crops[start : start + BATCH_CROPS], size, fit="stretch")
-            tokens = tower(tower.tokens(pixels.to(self._like.device, self._like.dtype)))
-            cosines.append(self.encoder.presence(tokens, sound.expand(len(tokens), -1)).float().cpu())
+        cosines = [
+            self.encoder.presence(tokens, sound.expand(len(tokens), -1)).float().cpu() for tokens in self._seen(crops)
+        ]
         return torch.cat(cosines).numpy() if cosines else np.zeros(0, np.float32)
+
+    @torch.inference_mode()
+    def compare(self, crops: Sequence[np.ndarray], sound: Tensor) -> Comparison:
+        """Crops beside one sound and the bank, which must be there: what `cosines` says, of every sound."""
+        heard = torch.cat([torch.from_numpy(self.bank.embeddings).to(sound), self.encoder.audio_direction(sound[None])])
+        found = [presences(self.encoder, tokens, heard).float().cpu() for tokens in self._seen(crops)]
+        cosines = torch.cat(found).numpy() if found else np.zeros((0, len(heard)), np.float32)
+        return Comparison(own=cosines[:, -1], others=cosines[:, :-1])
+
+    def _seen(self, crops: Sequence[np.ndarray]) -> Iterator[Tensor]:
+        """Final image tokens of crops, batch by batch."""
+        tower = self.encoder.image_tower
+        for start in range(0, len(crops), BATCH_CROPS):
+            pixels = preprocess_frames(crops[start : start + BATCH_CROPS], self.image_size, fit="stretch")
+            yield tower(tower.tokens(pixels.to(self._like.device, self._like.dtype)))
 
     @property
     def _like(self) -> Tensor:

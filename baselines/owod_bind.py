@@ -7,13 +7,15 @@ here it is OWLv2's objectness, whose scores are not those of that detector.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from torch import Tensor
 
-from moca.baselines.filtering import SoundFilter, cut_boxes, nothing_agrees
+from moca.baselines.binding import RELATIVE, BindingConfig, Crop, bank_of, bound, cut_out
+from moca.baselines.filtering import SoundFilter, cut_boxes
 from moca.baselines.loading import Card
-from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.baselines.training_free import Regions, TrainingFree
 from moca.core.settings import setting
 from moca.core.step import Step
 from moca.foundation.imagebind.model import ImageBind
@@ -21,36 +23,37 @@ from moca.foundation.roles import MaskPredictor, ObjectDetector
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwodBindConfig(TrainingFreeConfig):
+class OwodBindConfig(BindingConfig):
     """Settings of OWOD-BIND; the defaults are the paper's where it names them."""
 
     box_threshold: float = setting(
         0.5, help="Smallest objectness of a box; the paper's tau_BB.", least=0, most=1, hint="the paper uses 0.5"
     )
-    bind_threshold: float = setting(
-        0.7,
-        help="Smallest cosine of a box's crop with the sound; the paper's tau_BIND.",
-        least=-1,
-        most=1,
-        hint="the paper uses 0.7",
-    )
     box_limit: int = setting(100, help="Most boxes of a frame, the best ones.", least=1, most=1000)
     box_nms_iou: float = setting(0.7, help="Of two boxes whose IoU is above this, the better is kept.", least=0, most=1)
-    margin: float = setting(0.0, help="Share of a box's sides that its crop has more on every side.", least=0, most=1)
+    crop: Crop = setting(
+        "box",
+        help="How a box is cut out: as it is (box, the paper), or SAM's mask of it, all else painted over (masked) or "
+        "blurred and pale (surround).",
+    )
+    margin: float = setting(
+        0.0, help="Share of a box's sides that its crop has more on every side; not under surround.", least=0, most=1
+    )
 
 
 class OwodBind(TrainingFree):
-    """Objects that agree with the sound; score: the best cosine of the frame's boxes."""
+    """Objects that agree with the sound; score: the best cosine, or relative score, of the frame's boxes."""
 
     name = "owod-bind"
     config_class = OwodBindConfig
     roles = ("encoder", "objects", "masks")
+    unscaled = RELATIVE
 
     def __init__(
         self, config: OwodBindConfig, card: Card, *, encoder: ImageBind, objects: ObjectDetector, masks: MaskPredictor
     ) -> None:
         super().__init__(config, card)
-        self.filter, self.objects, self.masks = SoundFilter(encoder), objects, masks
+        self.filter, self.objects, self.masks = SoundFilter(encoder, bank_of(encoder, config, card)), objects, masks
 
     def find(self, pictures: list[np.ndarray], steps: list[Step]) -> Iterator[Regions]:
         """See `TrainingFree.find`."""
@@ -62,13 +65,22 @@ class OwodBind(TrainingFree):
             if not len(frame_boxes):
                 yield Regions.none(f"no box reaches {config.box_threshold:.2f}")
                 continue
-            cosines = self.filter.cosines(cut_boxes(picture, frame_boxes.xyxy, config.margin), sound)
-            yield self._agreeing(picture, frame_boxes.xyxy, cosines)
+            yield self._bound(picture, frame_boxes.xyxy, sound)
 
-    def _agreeing(self, picture: np.ndarray, xyxy: np.ndarray, cosines: np.ndarray) -> Regions:
-        """Masks of the boxes (N, 4) whose cosine (N,) is high enough."""
-        best, agreeing = float(cosines.max()), cosines >= self.config.bind_threshold
-        if not agreeing.any():
-            return Regions.none(nothing_agrees(best, self.config.bind_threshold), best)
+    def _bound(self, picture: np.ndarray, xyxy: np.ndarray, sound: Tensor) -> Regions:
+        """Masks of the boxes (N, 4) that agree with a sound. Where boxes are judged by themselves, only their masks are
+        made."""
+        config = self.config
+        if config.crop != "box":
+            (encoded,) = self.masks.encode([picture])
+            masks = self.masks.from_boxes(encoded, xyxy).masks
+            if not (masks := masks[masks.any((1, 2))]).size:
+                return Regions.none("no box has a mask")
+            crops = cut_out(picture, masks, config.crop, config.margin, self.filter.image_size)
+            return bound(self.filter, crops, masks, sound, config)
+        numbers = np.arange(len(xyxy))  # stand for the masks, which need not be made yet
+        found = bound(self.filter, cut_boxes(picture, xyxy, config.margin), numbers, sound, config)
+        if found.reason is not None:
+            return found
         (encoded,) = self.masks.encode([picture])
-        return Regions(masks=self.masks.from_boxes(encoded, xyxy[agreeing]).masks, scores=cosines[agreeing], score=best)
+        return replace(found, masks=self.masks.from_boxes(encoded, xyxy[found.masks]).masks)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from moca.baselines.filtering import SoundFilter, cut_masks, nothing_agrees
+from moca.baselines.binding import RELATIVE, BindingConfig, Crop, bank_of, bound, cut_out
+from moca.baselines.filtering import SoundFilter
 from moca.baselines.loading import Card
-from moca.baselines.training_free import Regions, TrainingFree, TrainingFreeConfig
+from moca.baselines.training_free import Regions, TrainingFree
 from moca.core.settings import setting
 from moca.core.step import Step
 from moca.errors import InputError
@@ -23,7 +23,7 @@ from moca.foundation.sam.grid import GridConfig, masks_from_grid
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamBindConfig(TrainingFreeConfig):
+class SamBindConfig(BindingConfig):
     """Settings of SAM-BIND; the defaults are the paper's where it names them, else those of SAM's mask generator."""
 
     points_per_side: int = setting(32, help="Points of the grid along each side of the frame.", least=1, most=128)
@@ -39,19 +39,16 @@ class SamBindConfig(TrainingFreeConfig):
         hint="the paper uses 0.5",
     )
     min_area: int = setting(0, help="Masks of fewer pixels of the resized frame are dropped.", least=0)
-    bind_threshold: float = setting(
-        0.7,
-        help="Smallest cosine of a mask's crop with the sound; the paper's tau_BIND.",
-        least=-1,
-        most=1,
-        hint="the paper uses 0.7",
-    )
-    crop: Literal["box", "masked"] = setting(
+    crop: Crop = setting(
         "masked",
-        help="How a mask is cut out: alone, all else painted over (masked), or with what is around it (box).",
+        help="How a mask is cut out: alone, all else painted over (masked), with what is around it (box), or with what "
+        "is around it blurred and pale (surround).",
     )
     margin: float = setting(
-        0.0, help="Share of the sides of a mask's box that its crop has more on every side.", least=0, most=1
+        0.0,
+        help="Share of the sides of a mask's box that its crop has more on every side; not under surround.",
+        least=0,
+        most=1,
     )
 
     def __post_init__(self) -> None:
@@ -63,15 +60,16 @@ class SamBindConfig(TrainingFreeConfig):
 
 
 class SamBind(TrainingFree):
-    """Masks that agree with the sound; score: the best cosine of the frame's masks."""
+    """Masks that agree with the sound; score: the best cosine, or relative score, of the frame's masks."""
 
     name = "sam-bind"
     config_class = SamBindConfig
     roles = ("encoder", "masks")
+    unscaled = RELATIVE
 
     def __init__(self, config: SamBindConfig, card: Card, *, encoder: ImageBind, masks: MaskPredictor) -> None:
         super().__init__(config, card)
-        self.filter, self.masks = SoundFilter(encoder), masks
+        self.filter, self.masks = SoundFilter(encoder, bank_of(encoder, config, card)), masks
 
     def find(self, pictures: list[np.ndarray], steps: list[Step]) -> Iterator[Regions]:
         """See `TrainingFree.find`."""
@@ -89,9 +87,5 @@ class SamBind(TrainingFree):
             if not len(masks):
                 yield Regions.none("no mask of the grid is good enough to be looked at")
                 continue
-            cosines = self.filter.cosines(cut_masks(picture, masks, crop=config.crop, margin=config.margin), sound)
-            best, agreeing = float(cosines.max()), cosines >= config.bind_threshold
-            if agreeing.any():
-                yield Regions(masks=masks[agreeing], scores=cosines[agreeing], score=best)
-            else:
-                yield Regions.none(nothing_agrees(best, config.bind_threshold), best)
+            crops = cut_out(picture, masks, config.crop, config.margin, self.filter.image_size)
+            yield bound(self.filter, crops, masks, sound, config)

@@ -6,9 +6,10 @@ Shapes: N regions of a frame, S side of the square that frames are resized to, H
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -44,7 +45,8 @@ class Regions:
     """Regions of one frame that belong to its sound, or why there are none.
 
     masks (N, S, S) bool; scores (N,) float, 0 to 1; labels: a word each, or None where the method knows no words.
-    score: the step's, at most 1; reason: None where there are regions.
+    score: the step's; reason: None where there are regions; missed: the threshold on cosines that no region reaches,
+    where that is why there are none.
     """
 
     masks: np.ndarray
@@ -52,11 +54,12 @@ class Regions:
     score: float
     labels: tuple[str, ...] | None = None
     reason: str | None = None
+    missed: float | None = None
 
     @classmethod
-    def none(cls, reason: str, score: float = float("nan")) -> Self:
+    def none(cls, reason: str, score: float = float("nan"), *, missed: float | None = None) -> Self:
         """No regions."""
-        return cls(masks=np.zeros((0, 1, 1), bool), scores=np.zeros(0), score=score, reason=reason)
+        return cls(masks=np.zeros((0, 1, 1), bool), scores=np.zeros(0), score=score, reason=reason, missed=missed)
 
 
 class TrainingFree(ABC):
@@ -66,16 +69,19 @@ class TrainingFree(ABC):
     config_class: ClassVar[type[TrainingFreeConfig]]
     roles: ClassVar[tuple[str, ...]]
     """The parts it is made of, by their roles in `moca.foundation.catalogue.ROLES`."""
+    unscaled: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Settings that differ from the paper's for models whose scores nobody has seen."""
 
     def __init__(self, config: TrainingFreeConfig, card: Card) -> None:
         self.config, self.card = config, card
 
     @classmethod
     def defaults(cls, model: str) -> TrainingFreeConfig:
-        """The paper's settings; where every part is the bundled one, those that suit them, see `MINI_SETTINGS`."""
+        """Where every part is the bundled one, the settings that suit them, see `MINI_SETTINGS`; else the paper's, but
+        for `unscaled`. The paper's alone are those of `config_class()`."""
         row = CATALOGUE.get(model)
         bundled = row is not None and all(row.entry(role) == BUNDLED for role in cls.roles)
-        return replace(cls.config_class(), **(mini_settings(cls.name) if bundled else {}))
+        return replace(cls.config_class(), **(mini_settings(cls.name) if bundled else cls.unscaled))
 
     @classmethod
     def load(cls, model: str = "mini", *, device: str = "cpu", config: TrainingFreeConfig | None = None) -> Self:
@@ -129,7 +135,7 @@ class TrainingFree(ABC):
 def as_result(step: Step, regions: Regions) -> StepResult:
     """Regions at the frame's own size. The heat of a pixel is the best score of the regions that cover it."""
     if regions.reason is not None:
-        return empty_result(step, regions.reason, score=regions.score)
+        return replace(empty_result(step, regions.reason, score=regions.score), missed=regions.missed)
     size = step.frame.shape[:2]
     labels = regions.labels or (None,) * len(regions.masks)
     segments, heat = [], np.zeros(size, np.float32)

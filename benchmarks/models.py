@@ -29,15 +29,14 @@ POINTS = 64  # of SAM's grid, as one batch of prompts
 Prepared = tuple[object, Callable[[], object], str]  # the torch model, one run, what a run is
 
 
-def dino(size: str, patch: int) -> Prepared:
-    """A DINO of width 384 (S) or 768 (B)."""
-    from transformers import ViTConfig, ViTModel
+def dino(name: str) -> Prepared:
+    """A DINO of the manifest."""
+    from transformers import ViTModel
 
     from moca.foundation.dino import Dino
+    from moca.foundation.random_parts import CONFIGS
 
-    width, heads = {"S": (384, 6), "B": (768, 12)}[size]
-    config = ViTConfig(hidden_size=width, num_attention_heads=heads, intermediate_size=4 * width, patch_size=patch)
-    model = ViTModel(config, add_pooling_layer=False)
+    model = ViTModel(CONFIGS[name](), add_pooling_layer=False)
     features = Dino(model)
     return model, lambda: features.features([frame()]), "a frame"
 
@@ -76,17 +75,12 @@ def sam(size: str) -> Prepared:
 
 def owlv2(size: str) -> Prepared:
     """OWLv2 base (960 px) or large (1008 px)."""
-    from transformers import Owlv2Config, Owlv2ForObjectDetection, Owlv2TextConfig, Owlv2VisionConfig
+    from transformers import Owlv2ForObjectDetection
 
     from moca.foundation.owlv2 import Owlv2Objects
+    from moca.foundation.random_parts import owlv2_config
 
-    base = {"image_size": 960}
-    large = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
-    large |= {"image_size": 1008, "patch_size": 14}
-    words = Owlv2TextConfig() if size == "base" else Owlv2TextConfig(hidden_size=768, intermediate_size=3072)
-    vision = Owlv2VisionConfig(**(base if size == "base" else large))
-    projection = 512 if size == "base" else 768
-    model = Owlv2ForObjectDetection(Owlv2Config(vision_config=vision, text_config=words, projection_dim=projection))
+    model = Owlv2ForObjectDetection(owlv2_config(size))
     detector = Owlv2Objects(model)
     return model, lambda: detector.detect([frame()], threshold=0.0), "a frame"
 
@@ -121,10 +115,10 @@ def ast() -> Prepared:
 
 
 MODELS: dict[str, Callable[[], Prepared]] = {
-    "dino-vits16": lambda: dino("S", 16),
-    "dino-vits8": lambda: dino("S", 8),
-    "dino-vitb16": lambda: dino("B", 16),
-    "dino-vitb8": lambda: dino("B", 8),
+    "dino-vits16": lambda: dino("dino-vits16"),
+    "dino-vits8": lambda: dino("dino-vits8"),
+    "dino-vitb16": lambda: dino("dino-vitb16"),
+    "dino-vitb8": lambda: dino("dino-vitb8"),
     "imagebind-huge": imagebind,
     "sam-vit-base": lambda: sam("B"),
     "sam-vit-large": lambda: sam("L"),

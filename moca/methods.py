@@ -16,7 +16,8 @@ from moca.core.changing import changed, setting_names
 from moca.core.method import Method
 from moca.core.settings import Settings, check_value, setting
 from moca.errors import InputError
-from moca.segmentation.config import ProposalConfig, SegmentConfig
+from moca.foundation.imagebind.reading import PatchReading
+from moca.segmentation.config import MATCH, ProposalConfig, SegmentConfig
 
 GROUP = "moca.methods"
 OWN = "moca"
@@ -48,6 +49,12 @@ class Loading(Settings):
     weights: Literal["trained", "random"] = setting(
         "trained", help="trained, or random: the architecture alone.", option=True
     )
+    preset: Literal["model", "paper"] = setting(
+        "model",
+        help="What is not given is as suits the model (model), or as the paper has it where it says so: absolute "
+        "scores, its thresholds, proposals by their IoU, its crops in the methods compared with (paper).",
+        option=True,
+    )
     calibration: str | None = setting(
         None, help="File of moca calibrate: gates, level and heat range for this very model.", option=True
     )
@@ -63,9 +70,21 @@ OWN_SETTINGS: dict[str, tuple[type[Settings], str]] = {
     **{name: (Loading, name) for name in setting_names(Loading())},
     "proposals": (ProposalConfig, "kind"),
     **{name: (ProposalConfig, name) for name in ("rule", "match", "unmatched", "delta", "crop_batch")},
+    **{name: (PatchReading, name) for name in setting_names(PatchReading())},
     **{name: (SegmentConfig, name) for name in setting_names(SegmentConfig())},
 }
 """Settings of "moca": keywords of `Segmenter.load`, each with the group and the field that declares it."""
+
+
+PAPER: dict[str, Any] = {
+    "scores": "absolute",
+    "gate_rank": 0.0,
+    "proposals": "boxes",
+    "rule": "iou",
+    "match": MATCH["iou"],
+    "unmatched": "coarse",
+}
+"""What the preset "paper" makes of the settings of "moca" that are not given."""
 
 
 def method_names() -> tuple[str, ...]:
@@ -81,16 +100,20 @@ def load_method(
     name: one of `method_names()`. model: a name of the catalogue, or what else the method knows; of "moca" also the
     folder of a training run. device: "auto" takes a GPU when there is one. settings: by name; of "moca" those of
     `OWN_SETTINGS`, where adapters None is the frozen encoder alone; of another method the fields of its configuration.
+    "preset", of any method, is "model" or "paper": what those that are not given are.
     Raises InputError, in one line, for a name or a setting that is not known, or a value of another type or out of
     range, before anything is loaded.
     """
     settings = dict(settings or {})
+    check_value(Loading, "preset", preset := settings.pop("preset", "model"))
     if name == OWN:
+        settings = _as_in_the_paper(settings) if preset == "paper" else settings
         from moca.segmenter import Segmenter  # imported late, as below: torch comes with them, and help needs neither
 
         return Segmenter.load(model, device=device, **_checked_own(settings))
     method = _class_of(name)
-    base = method.defaults(str(model)) if hasattr(method, "defaults") else method.config_class()
+    of_model = hasattr(method, "defaults") and preset != "paper"
+    base = method.defaults(str(model)) if of_model else method.config_class()
     _check_known(name, settings, setting_names(base))
     config = changed(base, settings)
     from moca.core.device import resolve_device
@@ -102,21 +125,35 @@ def own_settings(
     loading: Mapping[str, Any],
     proposing: Mapping[str, Any],
     segmentation: Mapping[str, Any],
+    reading: Mapping[str, Any] | None = None,
     *,
     adapters: Path | None = None,
     frozen: bool = False,
 ) -> dict[str, Any]:
-    """Settings of "moca" for `load_method`, from values of its three groups by field.
+    """Settings of "moca" for `load_method`, from values of its groups by field.
 
     adapters: a folder to take instead of the model's own; frozen: none at all. Raises InputError for both.
     """
     if frozen and adapters is not None:
         raise InputError("--frozen and --adapters exclude each other; give one of them.")
-    given = {Loading: loading, ProposalConfig: proposing, SegmentConfig: segmentation}
+    given = {Loading: loading, ProposalConfig: proposing, PatchReading: reading or {}, SegmentConfig: segmentation}
     settings = {key: given[group][field] for key, (group, field) in OWN_SETTINGS.items() if field in given[group]}
     if frozen or adapters is not None:
         settings["adapters"] = None if frozen else str(adapters)
     return settings
+
+
+def _as_in_the_paper(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of "moca" with those of the paper where none are given; a model that is to make no proposals has none of
+    their rules."""
+    base = (
+        PAPER
+        if settings.get("proposals", "boxes") not in (None, "none")
+        else {"scores": PAPER["scores"], "gate_rank": 0.0}
+    )
+    if settings.get("rule", "iou") != "iou":
+        base = {name: value for name, value in base.items() if name != "match"}
+    return {**base, **settings}
 
 
 def _checked_own(settings: dict[str, Any]) -> dict[str, Any]:

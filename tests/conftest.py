@@ -24,3 +24,15 @@ def reference() -> Path:
 def media() -> Path:
     """Folder with a few real clips."""
     return _shared_folder("media")
+
+
+@pytest.fixture(scope="session")
+def banks_home(tmp_path_factory) -> Path:
+    """Where tests keep banks of other sounds."""
+    return tmp_path_factory.mktemp("banks-home")
+
+
+@pytest.fixture(autouse=True)
+def _banks_of_tests(monkeypatch, banks_home):
+    """Banks that tests make are not left in the user's cache."""
+    monkeypatch.setattr("moca.pipeline.bank.weights_home", lambda: banks_home)

@@ -2,110 +2,61 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.table import Table
-from safetensors import SafetensorError, safe_open
 
+from moca.cli.checks import Check, model_checks
 from moca.cli.console import out_console
-from moca.cli.wording import bytes_text, short_licence, size_text
+from moca.cli.options import CHECKED, DEVICE
+from moca.cli.states import MINI_LICENCE, ModelState, model_names, models, unlisted
+from moca.cli.wording import bytes_text
 from moca.core.installed import EXTRAS, packages, version_of
+from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row
-from moca.foundation.manifest import UNSTATED, bundled_weights, fetched_entry, find_entry, read_manifest, weights_home
+from moca.foundation.manifest import UNSTATED, fetched_entry, weights_home
 from moca.version import __version__
 
-MINI_LICENCE = "Apache-2.0"
+
+def command(
+    model: CHECKED = None,
+    crosscheck: Annotated[
+        bool, typer.Option("--crosscheck", help="Compare fetched models with their original packages, where installed.")
+    ] = False,
+    examples: Annotated[
+        Path | None, typer.Option("--examples", help="For --crosscheck: folder of ImageBind's six example files.")
+    ] = None,
+    device: DEVICE = "auto",
+) -> int:
+    """Say what is installed, which weights are here, which device, and what results may be used for.
+
+    With --model, check one model: files, memory, device, and a step from end to end. With --crosscheck, run the same
+    weights through the original packages. A line for each check; exit code 1 where one is wrong.
+    """
+    if examples is not None and not crosscheck:
+        raise InputError("--examples is for --crosscheck, which was not given; add it.")
+    if model is None and not crosscheck:
+        return 0 if report(out_console) else 1
+    good = True
+    for check in _checks(model, crosscheck, examples, device):
+        good = good and check.good
+        out_console.print(str(check), markup=False)
+    return 0 if good else 1
 
 
-def command() -> int:
-    """Say what is installed, which weights are here, which device, and what results may be used for."""
-    return 0 if report(out_console) else 1
+def _checks(model: str | None, crosscheck: bool, examples: Path | None, device: str) -> Iterator[Check]:
+    if model is not None:
+        yield from model_checks(model, device)
+    if crosscheck:
+        from moca.cli.crosscheck import crosschecks  # every kind of model comes with it
 
-
-@dataclass(frozen=True, kw_only=True)
-class ModelState:
-    """One model, as it is on this machine."""
-
-    name: str
-    """Such as "mini/sam" for a bundled one, or "sam-vit-huge"."""
-    role: str
-    """What it does, in words."""
-    here: bool
-    """Whether all of it is there."""
-    size: str
-    """On disk, for people."""
-    licence: str
-    """Its name."""
-    needs: int | None
-    """Bytes of its weights in memory, in float32; None where that is not known."""
-
-
-def models() -> list[ModelState]:
-    """Every model: the bundled ones, those of the manifest, then those that only their own loaders know."""
-    unlisted = {name: role for row in CATALOGUE.values() for role, name in _unlisted(row).items()}
-    return [
-        *(_bundled(role) for role in ROLES),
-        *(_fetched(name) for name in read_manifest()),
-        *(
-            ModelState(name=name, role=ROLES[role].title, here=True, size="?", licence=UNSTATED, needs=None)
-            for name, role in unlisted.items()
-        ),
-    ]
-
-
-def _unlisted(row: Row) -> dict[str, str]:
-    """Entries of a row by role of which nothing is fetched and that are not bundled."""
-    entries = {role: row.entry(role) for role in ROLES}
-    return {role: name for role, name in entries.items() if name != BUNDLED and fetched_entry(name, role) is None}
-
-
-def model_names(row: Row) -> dict[str, str]:
-    """The models of a row of the catalogue by role, as `models` names them; the first is enough to segment."""
-    entries = {role: row.entry(role) for role in ROLES}
-    return {role: _bundled_name(role) if name == BUNDLED else name for role, name in entries.items()}
-
-
-def _bundled_name(role: str) -> str:
-    return f"{BUNDLED}/{ROLES[role].folder}"
-
-
-def _bundled(role: str) -> ModelState:
-    path = bundled_weights() / BUNDLED / ROLES[role].folder / "model.safetensors"
-    here = path.is_file()
-    return ModelState(
-        name=_bundled_name(role),
-        role=ROLES[role].title,
-        here=here,
-        size=bytes_text(path.stat().st_size) if here else "?",
-        licence=MINI_LICENCE,
-        needs=_float32_bytes(path) if here else None,
-    )
-
-
-def _fetched(name: str) -> ModelState:
-    entry = find_entry(name)
-    return ModelState(
-        name=name,
-        role=entry.title,
-        here=entry.is_here,
-        size=size_text(entry),
-        licence=short_licence(entry),
-        needs=4 * entry.parameters if entry.parameters else entry.size,
-    )
-
-
-def _float32_bytes(path: Path) -> int | None:
-    """Four bytes for each number of a safetensors file, however it stores them; None for a damaged file."""
-    try:
-        with safe_open(path, "pt") as file:
-            return 4 * sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
-    except SafetensorError:
-        return None
+        yield from crosschecks(examples)
 
 
 def device_line() -> str:
@@ -151,7 +102,7 @@ def strictest_licence(row: Row) -> str:
     listed = [fetched_entry(row.entry(role), role) for role in ROLES]
     entries = [entry for entry in listed if entry is not None]
     strict = [f"{entry.licence} ({entry.name})" for entry in entries if not entry.commercial]
-    strict += [f"{UNSTATED} ({name})" for name in sorted(set(_unlisted(row).values()))]
+    strict += [f"{UNSTATED} ({name})" for name in sorted(set(unlisted(row).values()))]
     free = {entry.licence for entry in entries} | ({MINI_LICENCE} if BUNDLED in names else set())
     return "; ".join([*(sorted(strict) or [", ".join(sorted(free))]), *([row.note] if row.note else [])])
 

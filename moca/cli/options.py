@@ -22,7 +22,15 @@ Given = dict[str, Any]
 """The values of a group of settings that were given on the command line, by name, as `changed` takes them."""
 
 MODELS = f"{', '.join(CATALOGUE)}, or the folder of a training run"
-MODEL = Annotated[str | None, typer.Option("--model", help=f"{MODELS} (default: mini).")]
+
+
+def _model(what: str) -> Any:
+    """The option --model, with what the command does with it."""
+    return typer.Option("--model", help=f"{MODELS}{what}.")
+
+
+MODEL = Annotated[str | None, _model(" (default: mini)")]
+CHECKED = Annotated[str | None, _model(": check its files, memory and device, and segment one step")]
 METHOD = Annotated[str, typer.Option("--method", help=f"{', '.join(method_names())}, or what a package brings.")]
 ADAPTERS = Annotated[Path | None, typer.Option("--adapters", help="Adapters to use instead of the model's own.")]
 FROZEN = Annotated[bool, typer.Option("--frozen", help="The frozen encoder alone, without adapters.")]

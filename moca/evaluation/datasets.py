@@ -14,12 +14,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from moca.errors import InputError
+from moca.segmentation.config import OPEN
 
 if TYPE_CHECKING:
     from moca.evaluation.controls import Clip
     from moca.evaluation.protocols.protocol import EvaluationProtocol
 
-UNCLIPPED = MappingProxyType({"heat_low": -1.0, "gate": -1.0, "gate_frozen": -1.0})
+UNCLIPPED = MappingProxyType({"heat_low": -1.0, "gate": OPEN, "gate_frozen": -1.0, "gate_rank": 0.0})
 """Settings of MoCA under which every pixel has a heat of its own. cIoU takes the upper half of a heat map's pixels, and
 where more than half share the lowest value, as below the level that masks are shown from, that is the whole frame."""
 

@@ -15,7 +15,7 @@ FROZEN = "frozen encoder"
 """Name of the control that is the same model without its adapters."""
 WITHOUT_PROPOSALS = "without proposals"
 """Name of the control that is the same model without its mask proposals."""
-OF_AGREEMENT = ("sounding", "level", "scores", "gate", "gate_rank", "gate_frozen", "heat_low", "heat_high")
+OF_AGREEMENT = ("sounding", "level", "scores", "gate", "gate_frozen", "gate_rank", "heat_low", "heat_high")
 """Settings that speak of the agreement between patches and sound, and so belong to whatever tells it.
 
 With adapters that is a read-out, whose numbers are probabilities; the frozen encoder alone has cosines, of another

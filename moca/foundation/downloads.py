@@ -36,7 +36,7 @@ def fetch(entry: Entry, *, progress: Progress = silent, **options: float) -> boo
     """
     if not faults(entry, progress=progress):
         return False
-    with _in_home(), _alone(entry, progress):
+    with in_home(), alone(entry, progress):
         if not faults(entry, progress=progress):  # another process has brought it meanwhile
             return False
         if entry.kind == "hub":
@@ -50,8 +50,12 @@ def faults(entry: Entry, *, progress: Progress = silent) -> list[str]:
     """What is wrong with a model on this machine, one line each; none when everything is there and unchanged.
 
     A file must have the manifest's SHA-256; those of a hub repository the sizes, and where the hub keeps them the
-    SHA-256, that the hub gave.
+    SHA-256, that the hub gave; a slim copy without its original the SHA-256 that it was written with.
     """
+    if not entry.place.exists() and entry.is_slim:
+        from moca.foundation.imagebind.slim import slim_fault  # torch comes with it
+
+        return [fault] if (fault := slim_fault(entry.slim_place, progress=progress)) else []
     if not entry.place.exists():
         return [f"{entry.place} is not there"]
     if entry.kind == "file":
@@ -79,12 +83,12 @@ def _fault(path: Path, size: int, sha256: str | None, progress: Progress) -> lis
 
 
 def remove(entry: Entry) -> int:
-    """Delete a model and what an interrupted download of it left; bytes freed, 0 when there was nothing."""
+    """Delete a model, its slim copy and what an interrupted download left; bytes freed, 0 when there was nothing."""
     if not weights_home().is_dir():
         return 0
-    with _in_home(), _alone(entry, None):
+    with in_home(), alone(entry, None):
         freed = 0
-        for path in (entry.place, part_of(entry)):
+        for path in (entry.place, part_of(entry), entry.slim_place):
             if path.is_dir() and not path.is_symlink():
                 freed += sum(file.lstat().st_size for file in path.rglob("*") if file.is_file())
                 shutil.rmtree(path)
@@ -161,7 +165,7 @@ def _hub_errors(entry: Entry) -> Iterator[None]:
 
 
 @contextmanager
-def _in_home() -> Iterator[None]:
+def in_home() -> Iterator[None]:
     """A weights folder that cannot be made or written, or a full disk, as one line."""
     try:
         weights_home().mkdir(parents=True, exist_ok=True)
@@ -174,7 +178,7 @@ def _in_home() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(entry: Entry, progress: Progress | None) -> Iterator[None]:
+def alone(entry: Entry, progress: Progress | None) -> Iterator[None]:
     """Hold a model's lock, so that one process at a time changes it; the lock ends with its process.
 
     progress: told while waiting for another one; None refuses instead of waiting.

@@ -18,7 +18,7 @@ import platformdirs
 
 import moca.weights
 from moca.errors import InputError
-from moca.foundation.catalogue import BUNDLED, ROLES, own_loader
+from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, SEGMENTING, own_loader
 
 KINDS = ("file", "hub")
 MANIFEST_FILE, RECORD_FILE, RECORD_FORMAT = "manifest.toml", ".fetched.json", 1
@@ -101,6 +101,16 @@ class Entry:
         return home / self.file if self.kind == "file" else home / "hub" / self.name
 
     @property
+    def slim_place(self) -> Path:
+        """Where the slim copy of an encoder lies, or would: its two towers, halved by `moca weights slim`."""
+        return weights_home() / f"{self.name}.slim.safetensors"
+
+    @property
+    def is_slim(self) -> bool:
+        """Whether the slim copy is here, which is then what is loaded."""
+        return self.slim_place.is_file()
+
+    @property
     def size(self) -> int | None:
         """Bytes of the model: of its files, or roughly, four per parameter; None where neither is known."""
         return self._file_bytes() or (4 * self.parameters if self.parameters else None)
@@ -116,8 +126,9 @@ class Entry:
 
     @property
     def is_here(self) -> bool:
-        """Whether everything is there in the right size; `moca weights verify` also looks at the content."""
-        return not self.missing()
+        """Whether it can be loaded: everything is there in the right size, or its slim copy is; `moca weights verify`
+        also looks at the content."""
+        return self.is_slim or not self.missing()
 
     def missing(self) -> list[str]:
         """Names of the files that are absent or have the wrong size, in the order of the record."""
@@ -171,6 +182,25 @@ def find_entry(name: str) -> Entry:
     return entries[name]
 
 
+def needed_entries(name: str, *, compared: bool = False) -> list[Entry]:
+    """What must be fetched for a name: of a row of the catalogue the models that it segments with, or one model.
+
+    name: a key of `catalogue.CATALOGUE` or of the manifest. compared: also those of a row that only the comparison
+    methods use. Raises InputError, naming all of both, for any other name.
+    """
+    entries = read_manifest()
+    if name not in CATALOGUE and name not in entries:
+        raise InputError(
+            f"name must be a model that is run ({', '.join(CATALOGUE)}) or a part of one ({', '.join(entries)}), got "
+            f"{name}; see moca weights list."
+        )
+    if name not in CATALOGUE:
+        return [entries[name]]
+    row = CATALOGUE[name]
+    found = [fetched_entry(row.entry(role), role) for role in (ROLES if compared else SEGMENTING)]
+    return [entry for entry in found if entry is not None]
+
+
 UNSTATED = "licence not stated"
 """What is said of a model that the manifest does not list."""
 
@@ -188,10 +218,13 @@ def fetched_entry(name: str, role: str) -> Entry | None:
 def local_source(name: str) -> Path:
     """The file or the folder of a model that has been fetched, to hand to its loader.
 
-    name: of the manifest, such as "dino-vits8". Raises InputError, with the command that fetches it, when it is not
-    there, or not all of it. Sizes are looked at, contents are not.
+    name: of the manifest, such as "dino-vits8". The slim copy of an encoder is taken before its original. Raises
+    InputError, with the command that fetches it, when it is not there, or not all of it. Sizes are looked at, contents
+    are not.
     """
     entry = find_entry(name)
+    if entry.is_slim:
+        return entry.slim_place
     missing = entry.missing()
     if not missing:
         return entry.place

@@ -26,7 +26,9 @@ def step_record(result: StepResult) -> dict[str, Any]:
     """One step as JSON values; the mask itself is the PNG it names, and the RLE of its segments.
 
     Where proposals were made, coarse is the RLE of the mask they were compared with, and proposals their number and
-    which of them match, with the IoU each is expected to have (score) and what the rule measured (overlap).
+    which of them match, with the IoU each is expected to have (score) and what the rule measured (overlap). rank is the
+    share of a bank of other sounds that fit less than the step's own; missed the threshold on cosines as they are that
+    the score is below, where the mask is empty because of that.
     """
     segments = [
         {
@@ -45,6 +47,8 @@ def step_record(result: StepResult) -> dict[str, Any]:
         "mask": f"masks/{result.index:06d}.png",
         "area_share": round(float(result.mask.mean()), 6),
         "score": _finite(result.score),
+        "rank": _finite(result.rank),
+        "missed": result.missed,
         "level_dbfs": _finite(result.level_dbfs),
         "reason": result.reason,
         "segments": segments,
@@ -115,7 +119,7 @@ class StoredSteps:
 
     def _load(self, record: dict) -> StepResult:
         mask = _read_png(self.folder / record["mask"]) > 0
-        level, score = record["level_dbfs"], record["score"]
+        level, score, rank = record["level_dbfs"], record["score"], record.get("rank")
         segments = [
             Segment(mask=decode(segment["rle"]), score=segment["score"], label=segment.get("label"))
             for segment in record["segments"]
@@ -133,6 +137,8 @@ class StoredSteps:
             reason=record["reason"],
             coarse=None if record.get("coarse") is None else decode(record["coarse"]),
             proposals=self._proposals(record, mask.shape),
+            rank=float("nan") if rank is None else rank,
+            missed=record.get("missed"),
         )
 
     def _proposals(self, record: dict, size: tuple[int, int]) -> Proposals | None:

@@ -20,7 +20,7 @@ from moca.media.collecting import OVERLAY, SEGMENTS
 from moca.output.config import OutputConfig
 from moca.output.products import MASKS, REPORT, Summary, finished_run, move_products
 from moca.output.records import StoredSteps
-from moca.output.segments_json import count_sounding, described, segments_document
+from moca.output.segments_json import count_sounding, described, nothing_passes, segments_document
 from moca.output.unfinished import UnfinishedRun
 from moca.reports.captions import paint_step
 from moca.reports.video import ReportBuilder
@@ -41,8 +41,8 @@ def segment_file(
     A finished run with the same settings is returned as it is; one with other settings is refused unless
     overwrite. Everything is built in a hidden folder inside target and moved at the end, so a stopped run leaves
     nothing half-written there, and the next one with the same settings goes on after its last finished step.
-    progress counts seconds of the video. Notes are the method's notice, that there is no sound, and that the file is
-    cut off; warnings that a method raises are not caught.
+    progress counts seconds of the video. Notes are the method's notice, that there is no sound, that the file is cut
+    off, and that no cosine reaches a threshold; warnings that a method raises are not caught.
     """
     info = probe(source, video_stream=config.video_stream, audio_stream=config.audio_stream)
     settings = run_settings(method, source, config)
@@ -110,6 +110,9 @@ def _write_masks(
         if not config.allow_truncated:
             problem = sentence.removesuffix(".")
             raise InputError(f"{problem}: mend it, or pass --allow-truncated to use what is there.")
+        notes.append(sentence)
+        report.note(sentence)
+    if sentence := nothing_passes(run.records):
         notes.append(sentence)
         report.note(sentence)
     if config.report:

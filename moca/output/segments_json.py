@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from moca.segmentation.config import CROPS
 from moca.segmentation.mpm import MEASURES
 
 if TYPE_CHECKING:
@@ -58,7 +59,25 @@ def _proposals_in_words(used: dict[str, Any]) -> str:
     """What `ProposalConfig.used` says, for a reader."""
     if used["kind"] == "none":
         return "none"
+    if used["rule"] == CROPS:
+        return f"from {used['kind']}, chosen where {MEASURES[CROPS]} is within {used['delta']:g} of the frame's best"
     return f"from {used['kind']}, match where {MEASURES[used['rule']]} is above {used['match']:g}"
+
+
+def nothing_passes(records: list[dict]) -> str | None:
+    """What is said, in one line, of a video without any mask in which no cosine reaches a threshold; else None.
+
+    records: of its steps.
+    """
+    missed = [record for record in records if record.get("missed") is not None]
+    if not missed or any(record["reason"] is None for record in records):
+        return None
+    best = max(record["score"] for record in missed)
+    return (
+        f"Nothing in the whole video reaches {missed[0]['missed']:.2f}: the best cosine seen is {best:.2f}. Cosines of "
+        "one model mean nothing for another; scores relative to other sounds need no threshold (--scores relative, or "
+        "--set scores=relative of another method)."
+    )
 
 
 def video_facts(info: VideoInfo) -> dict[str, Any]:

@@ -12,12 +12,20 @@ from typing import Any
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row
 from moca.foundation.manifest import bundled_weights, find_entry
+from moca.segmentation.config import UNCALIBRATED
 
 PIPELINE_FORMAT = 1
 CARD = "pipeline.json"
-OPEN_GATE = "The gate is not calibrated for this model: only silence closes it."
-UNCALIBRATED = {"gate": -1.0, "heat_low": -1.0}
-"""Settings of a model that was not calibrated: the gate is open, the heat map shows every cosine."""
+OPEN_GATE = (
+    "The gate is not calibrated for this model: it closes on silence, and where half of a bank of other sounds fit "
+    "better."
+)
+LIKELY_RANK = 0.5
+"""Gate of a model that was not calibrated: a sound that fits the best region no better than the middle one of many
+others is not what is seen. The best region is the one that the sound itself chose, so the right sound is nearly always
+far above."""
+UNCALIBRATED_ROW = {"scores": "relative", **UNCALIBRATED["relative"], "gate_rank": LIKELY_RANK}
+"""Settings of a model that was not calibrated, and whose cosines nobody has seen."""
 
 
 def card_of(model: str | Path) -> tuple[dict[str, Any], Path]:
@@ -39,7 +47,7 @@ def row_card(row: Row) -> tuple[dict[str, Any], Path]:
         own = {"name": row.name, "encoder": row.name, "notice": row_notice(row, card.get("notice"))}
         return card | models | own, home
     licence = f"{row.encoder}: {find_entry(row.encoder).licence}"
-    calibration = {"frozen_segment": UNCALIBRATED, "frozen_notice": OPEN_GATE}
+    calibration = {"frozen_segment": UNCALIBRATED_ROW, "frozen_notice": OPEN_GATE}
     return {"name": row.name, "encoder": row.name, "licence": licence, "notice": row_notice(row), **calibration}, home
 
 

@@ -81,15 +81,15 @@ def compare_pictures(encoder: ImageBind, tokens: Sequence[Tensor], sounds: Tenso
     of unit length, one a picture.
     """
     heard = torch.cat([torch.from_numpy(bank.embeddings).to(sounds), sounds])
-    cosines = torch.stack([_presences(encoder, view, heard) for view in tokens]).mean(0).float().cpu().numpy()
+    cosines = torch.stack([presences(encoder, view, heard) for view in tokens]).mean(0).float().cpu().numpy()
     return [
         Comparison(own=row[len(bank) + number : len(bank) + number + 1], others=row[None, : len(bank)])
         for number, row in enumerate(cosines)
     ]
 
 
-def _presences(encoder: ImageBind, tokens: Tensor, sounds: Tensor) -> Tensor:
-    """`ImageBind.presence` of every picture with every sound (A, E): (F, A)."""
+def presences(encoder: ImageBind, tokens: Tensor, sounds: Tensor) -> Tensor:
+    """`ImageBind.presence` of pictures, final tokens (F, 1 + P, D), with every sound (A, E) of unit length: (F, A)."""
     if encoder.config.pooling == "class":
         return encoder.class_direction(tokens) @ sounds.T
     cosines = torch.einsum("fpe,ae->fap", encoder.project_image(tokens), sounds)

@@ -13,9 +13,11 @@ from moca.adapters import AdaAVConfig, AdaptedTowers, fingerprint, load_adapters
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, load_role
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.foundation.manifest import bundled_weights, find_entry
 from moca.pipeline.card import CARD, card_of, read_card
 from moca.pipeline.parts import described_parts
+from moca.pipeline.reading import choose_reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,10 @@ class Foundation:
     """What may be done with the results."""
     notice: str | None = None
     """What a user must know before believing them, or None."""
+    reader: PatchReader | None = None
+    """How its patches are read, in training as in segmentation; None is the encoder's own way."""
+    reading: dict[str, Any] = field(default_factory=dict)
+    """Entries of the run's card that say so."""
     parts: dict[str, Any] = field(default_factory=dict)
     """Entries of the run's card for mask proposals; none for a row, whose own follow from the reference."""
 
@@ -43,12 +49,16 @@ def load_encoder(model: str | Path = BUNDLED, *, device: str | torch.device = "c
         model = BUNDLED
     card, folder = card_of(model)
     check_fetched(card)
-    named = card["encoder"]
+    named, encoder = card["encoder"], read_encoder(card, folder, device)
+    chosen = choose_reading(card, folder, encoder.config, {})
+    reader, _ = chosen.load(device)
     return Foundation(
-        encoder=read_encoder(card, folder, device),
+        encoder=encoder,
+        reader=reader,
+        reading=chosen.entries(),
         reference=named if named in CATALOGUE else str((folder / named).resolve()),
-        licence=card["licence"],
-        notice=card.get("notice"),
+        licence="; ".join([card["licence"], *chosen.licences(card["encoder"])]),
+        notice=" ".join(filter(None, (card.get("notice"), chosen.notice))) or None,
         parts={} if str(model) in CATALOGUE else described_parts(card, folder),
     )
 
@@ -73,7 +83,7 @@ def check_fetched(card: Mapping[str, Any]) -> None:
     if row is None or row.bundled:
         return
     entry = find_entry(row.encoder)
-    if not entry.place.exists():
+    if not (entry.place.exists() or entry.is_slim):
         size = "" if entry.size is None else f"{entry.size / 1e9:.1f} GB, "
         raise InputError(
             f"model {row.name} needs {entry.file or entry.name} ({size}licence {entry.licence}) in "
@@ -93,12 +103,18 @@ def read_towers(
 ) -> tuple[AdaptedTowers, dict[str, str], dict[str, Any]]:
     """The encoder's towers with the adapters of a folder, or with none that act; fingerprints of both; and what the
     adapters' record keeps besides, {} without any."""
-    prints = {"encoder": fingerprint(encoder.state_dict())}
+    prints = encoder_prints(encoder)
     if adapters is None:
         return frozen_towers(encoder).to(device), prints, {}
     towers = load_adapters(adapters, encoder.image_tower, encoder.audio_tower, prints["encoder"]).to(device)
     prints["adapters"] = fingerprint(towers.state_dict())
     return towers, prints, read_record(adapters).extra
+
+
+def encoder_prints(encoder: ImageBind) -> dict[str, str]:
+    """Fingerprints of an encoder by name: "encoder", which adapters are bound to, and a slim copy's own beside it."""
+    known = getattr(encoder, "fingerprints", None)  # an encoder of somebody else's class has none
+    return {"encoder": fingerprint(encoder.state_dict())} if known is None else dict(known)
 
 
 def default_blocks(depth: int) -> int:

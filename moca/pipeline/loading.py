@@ -9,17 +9,19 @@ from typing import Any
 
 import torch
 
-from moca.adapters import AdaptedTowers, fingerprint
+from moca.adapters import AdaptedTowers
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.pipeline.bank import sound_bank
 from moca.pipeline.calibration_file import Calibration, read_calibration, settings_for
-from moca.pipeline.card import UNCALIBRATED, card_of
-from moca.pipeline.encoder import check_fetched, frozen_towers, read_encoder, read_towers
-from moca.pipeline.parts import make_proposer, parts_of
-from moca.segmentation.config import CROPS, SegmentConfig
+from moca.pipeline.card import OPEN_GATE, UNCALIBRATED_ROW, card_of
+from moca.pipeline.encoder import check_fetched, encoder_prints, frozen_towers, read_encoder, read_towers
+from moca.pipeline.parts import default_rule, make_proposer, parts_of
+from moca.pipeline.reading import choose_reading
+from moca.segmentation.config import CROPS, UNCALIBRATED, SegmentConfig
 from moca.segmentation.proposals import Proposer
 from moca.segmentation.relative import SoundBank
 
@@ -44,6 +46,8 @@ class Pipeline:
     """What a user must know before believing them, or None."""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """Of the encoder, the adapters and what makes mask proposals."""
+    reading: PatchReader | None = None
+    """How patches are read; None is the encoder's own way."""
     proposer: Proposer | None = None
     """Makes mask proposals; None where the coarse mask is the result."""
     bank: SoundBank | None = None
@@ -51,6 +55,11 @@ class Pipeline:
     frozen_segment: SegmentConfig | None = None
     """Settings of the same model without its adapters, with the gate calibrated for the encoder alone; None where
     nobody knows them."""
+
+    @property
+    def reader(self) -> PatchReader:
+        """How patches are read."""
+        return self.reading or PatchReader.of(self.encoder.config)
 
 
 def load_pipeline(
@@ -61,6 +70,7 @@ def load_pipeline(
     seed: int = 0,
     device: str | torch.device = "cpu",
     proposals: Mapping[str, Any] | None = None,
+    reading: Mapping[str, Any] | None = None,
     bank: str | Path | None = None,
     calibration: str | Path | None = None,
 ) -> Pipeline:
@@ -68,42 +78,51 @@ def load_pipeline(
 
     model: name of a row of the catalogue, "mini" (bundled) or "huge" (from weights_home()), or a folder with a
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
-    that folder. weights: "trained", or "random" for the architecture alone, without any file (`seed` rules it).
-    proposals: fields of `ProposalConfig` that replace the model's own; random weights make none unless requested.
-    bank: a folder of a user's clips, to be the other sounds. calibration: a file of `moca calibrate` whose settings
-    replace the model's own. Raises InputError, in one line, for a model that is not there, adapters of another encoder,
-    a folder without sound, or a calibration of another model.
+    that folder. weights: "trained", or "random" for the architecture of a row alone, every part in its published size,
+    without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. reading:
+    fields of `PatchReading` that replace the model's own, which needs a frozen encoder; what was calibrated for its own
+    reading is then left out. bank: a folder of a user's clips, to be the other sounds. calibration: a file of
+    `moca calibrate` whose settings replace the model's own. Raises InputError, in one line, for a model that is not
+    there, adapters of another encoder, a folder without sound, or a calibration of another model.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
-    requested = dict(proposals or {})
+    requested, asked = dict(proposals or {}), dict(reading or {})
     record = None if calibration is None else read_calibration(calibration)
     if weights == "random" and record is not None:
         raise InputError(f"calibration {calibration} is for trained weights, got random ones; leave one of them out.")
     if weights == "random":
-        return _with_bank(_random_pipeline(str(model), seed, device, {"kind": "none", **requested}), bank)
+        return _with_bank(_random_pipeline(str(model), seed, device, requested, asked), bank)
     card, folder = card_of(model)
     check_fetched(card)
-    parts = parts_of(card, folder, requested)
-    encoder = read_encoder(card, folder, device)
     chosen = adapters
     if adapters == "default":
         chosen = folder / card["adapters"] if card.get("adapters") else None
+    parts = parts_of(card, folder, requested, rule=default_rule(chosen))
+    encoder = read_encoder(card, folder, device)
     towers, prints, extra = read_towers(encoder, chosen, device)
+    chosen_reading = choose_reading(
+        card, folder, encoder.config, asked, trained=extra.get("reading"), adapted=chosen is not None
+    )
+    reader, reader_prints = chosen_reading.load(device)
     own = extra.get("segment")
-    frozen = SegmentConfig(**card.get("frozen_segment", {}))
+    frozen = SegmentConfig(**(card.get("frozen_segment", {}) if chosen_reading.own else UNCALIBRATED_ROW))
     segment = SegmentConfig(**own) if own else frozen
     proposer, proposer_prints = make_proposer(parts, device)
-    notices = (card.get("notice"), None if own or record else card.get("frozen_notice"), parts.notice)
+    gate_notice = card.get("frozen_notice") if chosen_reading.own else OPEN_GATE
+    notices = (card.get("notice"), None if own or record else gate_notice, parts.notice, chosen_reading.notice)
     pipeline = Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
         adapted=chosen is not None,
         segment=segment,
-        licence="; ".join([card["licence"], *parts.licences(card["encoder"])]),
+        licence="; ".join(
+            [card["licence"], *parts.licences(card["encoder"]), *chosen_reading.licences(card["encoder"])]
+        ),
         notice=" ".join(notice for notice in notices if notice) or None,
-        fingerprints=prints | proposer_prints,
+        fingerprints=prints | proposer_prints | reader_prints,
+        reading=reader,
         proposer=proposer,
         frozen_segment=frozen,
     )
@@ -128,22 +147,31 @@ def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
     return replace(pipeline, bank=sound_bank(pipeline.encoder, pipeline.fingerprints["encoder"], folder))
 
 
-def _random_pipeline(model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any]) -> Pipeline:
-    """The architecture of a row with random weights: nothing but its mask proposals is read from a file."""
+def _random_pipeline(
+    model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any], asked: Mapping[str, Any]
+) -> Pipeline:
+    """The architecture of a row with random weights: every model that it segments with, without any file."""
     if model not in CATALOGUE:
         raise InputError(f"random weights are for one of {', '.join(CATALOGUE)}, got {model}; choose one.")
-    proposer, proposer_prints = make_proposer(parts_of(*card_of(model), requested), device)
-    config = getattr(ImageBindConfig, CATALOGUE[model].architecture)()
+    card, folder = card_of(model)
+    row = CATALOGUE[model]
+    proposer, proposer_prints = make_proposer(parts_of(card, folder, requested, fileless=True), device, seed=seed)
+    config = getattr(ImageBindConfig, row.architecture)()
+    reader, reader_prints = choose_reading(card, folder, config, asked, fileless=True).load(device, seed=seed)
+    # As the row ships, but for the gate, which would be closed by chance.
+    settings = UNCALIBRATED["absolute"] if row.bundled else {**UNCALIBRATED_ROW, "gate_rank": 0.0}
+    segment = SegmentConfig(**settings)
     encoder = random_imagebind(config, seed=seed).to(device)
     return Pipeline(
         name=model,
         encoder=encoder,
         towers=frozen_towers(encoder).to(device),
         adapted=False,
-        segment=SegmentConfig(**UNCALIBRATED),
+        segment=segment,
         licence="none: untrained weights",
         notice="The weights are random: the masks mean nothing.",
-        fingerprints={"encoder": fingerprint(encoder.state_dict()), **proposer_prints},
+        fingerprints={**encoder_prints(encoder), **proposer_prints, **reader_prints},
+        reading=reader,
         proposer=proposer,
-        frozen_segment=SegmentConfig(**UNCALIBRATED),
+        frozen_segment=segment,
     )

@@ -16,12 +16,20 @@ from moca.foundation.manifest import UNSTATED, bundled_weights, fetched_entry, r
 from moca.pipeline.card import read_card
 
 
-def load_models(entries: Mapping[str, str], device: Any) -> tuple[dict[str, Any], dict[str, str]]:
+def load_models(
+    entries: Mapping[str, str], device: Any, *, seed: int | None = None
+) -> tuple[dict[str, Any], dict[str, str]]:
     """The models of some roles, and the fingerprint of each.
 
-    entries: by role, what `load_role` takes. Raises InputError as that does, and for a model without a torch module.
+    entries: by role, what `load_role` takes. seed: of random weights at the models' published sizes, without any file;
+    None for the trained ones. Raises InputError as `load_role` does, and for a model without a torch module.
     """
-    loaded = {role: load_role(role, name, device=device) for role, name in entries.items()}
+    if seed is None:
+        loaded = {role: load_role(role, name, device=device) for role, name in entries.items()}
+    else:
+        from moca.foundation.random_parts import random_part  # every kind of model comes with it
+
+        loaded = {role: random_part(role, name, seed=seed, device=device) for role, name in entries.items()}
     return loaded, {role: _print_of(role, entries[role], model) for role, model in loaded.items()}
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import torch
 
+from moca.adapters import read_record
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, Row, own_loader
 from moca.foundation.manifest import read_manifest
 from moca.foundation.published import named_source
 from moca.pipeline.card import CARD, row_card
 from moca.pipeline.models import licences, load_models
-from moca.segmentation.config import MATCH, ProposalConfig
+from moca.segmentation.config import CROPS, MATCH, ProposalConfig
 from moca.segmentation.proposals import Proposer
 
 ENTRIES = ("masks", "objects", "proposals")
@@ -53,19 +54,27 @@ class Parts:
         return licences({role: name for role, name in self.used().items() if not (stated and name == BUNDLED)})
 
 
-def parts_of(card: Mapping[str, Any], folder: Path, requested: Mapping[str, Any]) -> Parts:
+def parts_of(
+    card: Mapping[str, Any],
+    folder: Path,
+    requested: Mapping[str, Any],
+    *,
+    rule: str = CROPS,
+    fileless: bool = False,
+) -> Parts:
     """What a model makes mask proposals with.
 
     card: the model's, in folder. Where its encoder is a row of the catalogue, an entry that the card lacks is that
     row's, as in the folder of a training run. requested: fields of `ProposalConfig` that replace the model's own.
-    Raises InputError as `read_parts` does.
+    rule: how proposals are matched where the row decides. fileless: for random weights, which need none of the row's
+    models to be here. Raises InputError as `read_parts` does.
     """
     row = CATALOGUE.get(card["encoder"])
     if row is not None and row.bundled:
         bundled, _ = row_card(row)
         card = {**{name: bundled[name] for name in ENTRIES if name in bundled}, **card}
     elif row is not None and not any(name in card for name in ENTRIES):
-        return catalogue_parts(row, requested)
+        return catalogue_parts(row, requested, rule=rule, fileless=fileless)
     return read_parts(card, folder, requested)
 
 
@@ -86,8 +95,8 @@ def read_parts(card: Mapping[str, Any], folder: Path, requested: Mapping[str, An
     except (InputError, TypeError) as error:
         raise InputError(f"proposals in {path} cannot be used: {error}") from None
     parts = Parts(
-        masks=_locate("masks", card.get("masks"), folder),
-        objects=_locate("objects", card.get("objects"), folder),
+        masks=locate("masks", card.get("masks"), folder),
+        objects=locate("objects", card.get("objects"), folder),
         config=replace(config, **_threshold(config, requested), **requested),
     )
     for name in needed(parts.config.kind):
@@ -100,16 +109,26 @@ def read_parts(card: Mapping[str, Any], folder: Path, requested: Mapping[str, An
     return parts
 
 
-def catalogue_parts(row: Row, requested: Mapping[str, Any]) -> Parts:
+def default_rule(adapters: str | Path | None) -> str:
+    """How proposals are matched where nobody says so: by their crops, unless there are trained adapters; those with a
+    read-out tell how well a proposal agrees, others are used as in the paper. adapters: their folder."""
+    if adapters is None:
+        return CROPS
+    return "iou" if read_record(adapters).readout is None else "agreement"
+
+
+def catalogue_parts(row: Row, requested: Mapping[str, Any], *, rule: str = CROPS, fileless: bool = False) -> Parts:
     """What goes with the encoder of a row of the catalogue: boxes where its masks and objects are here, else none,
     which is said.
 
-    requested: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError.
+    requested: fields of `ProposalConfig`; a kind among them that lacks a model raises InputError. rule: where none is
+    requested. fileless: boxes, whatever is here.
     """
-    config, notice = ProposalConfig(**{"kind": "boxes", **_threshold(ProposalConfig(), requested), **requested}), None
+    wanted = {"kind": "boxes", "rule": rule, **requested}
+    config, notice = ProposalConfig(**{**_threshold(ProposalConfig(), wanted), **wanted}), None
     models = {role: row.entry(role) for role in needed(config.kind)}
     try:
-        for role, name in models.items():
+        for role, name in () if fileless else models.items():
             named_source(name, role)
     except InputError:
         if "kind" in requested:
@@ -141,6 +160,10 @@ def _check_used(config: ProposalConfig, requested: Mapping[str, Any]) -> None:
             f"{', '.join(unused)} rule mask proposals, which this model does not make here; ask for proposals boxes or "
             "grid."
         )
+    if config.rule == CROPS and "match" in requested:
+        raise InputError("match is a threshold of the rules iou, cover and agreement, got rule crops; give delta.")
+    if config.rule != CROPS and "delta" in requested:
+        raise InputError(f"delta belongs to the rule crops, got rule {config.rule}; give match, or --rule crops.")
 
 
 def needed(kind: str) -> tuple[str, ...]:
@@ -148,21 +171,26 @@ def needed(kind: str) -> tuple[str, ...]:
     return {"none": (), "boxes": ("masks", "objects"), "grid": ("masks",)}[kind]
 
 
-def make_proposer(parts: Parts, device: str | torch.device) -> tuple[Proposer | None, dict[str, str]]:
-    """The parts loaded and put together, and their fingerprints; None and {} where no proposals are made."""
+def make_proposer(
+    parts: Parts, device: str | torch.device, *, seed: int | None = None
+) -> tuple[Proposer | None, dict[str, str]]:
+    """The parts loaded and put together, and their fingerprints; None and {} where no proposals are made.
+
+    seed: of random weights, see `load_models`.
+    """
     if parts.config.kind == "none":
         return None, {}
-    loaded, prints = load_models(parts.used(), device)
+    loaded, prints = load_models(parts.used(), device, seed=seed)
     return Proposer(parts.config, **loaded), prints
 
 
 def described_parts(card: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The entries of a card that lies in a folder, for a card that lies elsewhere: folders become absolute."""
     entries = {name: card[name] for name in ENTRIES if name in card}
-    return entries | {name: _locate(name, entries[name], folder) for name in ("masks", "objects") if name in entries}
+    return entries | {name: locate(name, entries[name], folder) for name in ("masks", "objects") if name in entries}
 
 
-def _locate(role: str, name: str | None, folder: Path) -> str | None:
+def locate(role: str, name: str | None, folder: Path) -> str | None:
     """A name as the loaders take it: a folder beside the card, unless it is mini, absolute, a hub id, or known to the
     manifest or to a loader of its own."""
     if name is None or name == BUNDLED or Path(name).is_absolute():

@@ -37,7 +37,7 @@ def choose_by_crops(
     return replace(
         result,
         mask=np.logical_or.reduce(proposed.masks[chosen]),
-        heat=crop_heat(proposed.masks, shares, chosen),
+        heat=crop_heat(result.heat, proposed.masks, shares, chosen),
         segments=tuple(sorted(segments, key=lambda segment: -segment.score)),
         score=best,
         rank=rank,
@@ -55,17 +55,17 @@ def shares_of_best(scores: np.ndarray) -> np.ndarray:
     return np.clip(scores / best, 0, 1) if best > 0 else (scores >= best).astype(np.float64)
 
 
-def crop_heat(masks: np.ndarray, shares: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+def crop_heat(heat: np.ndarray, masks: np.ndarray, shares: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """A heat map (H, W) float32 in [0, 1]: at least 0.5 in the chosen proposals, below it everywhere else.
 
-    masks: (N, H, W) bool; shares: (N,) in [0, 1], of the best score; chosen: indices. A pixel has the highest share of
-    the proposals that cover it, in the upper half of the scale where a chosen one does, else in the lower, and 0 where
-    none does. So the threshold 0.5 gives exactly the union, and higher ones the better ones of the chosen.
+    heat: (H, W) float32 in [0, 1], of the patches; masks: (N, H, W) bool; shares: (N,) in [0, 1], of the best score;
+    chosen: indices. A pixel has the highest share of the proposals that cover it: in the upper half of the scale where
+    a chosen one does, in the second quarter where others do; where none does, it keeps its order in the lowest quarter.
+    So the threshold 0.5 gives exactly the union, and higher ones the better ones of the chosen.
     """
-    heat = np.zeros(masks.shape[1:], np.float32)
-    raised = shares / 2
-    raised = np.minimum(raised, HIGHEST_OUTSIDE)
+    raised = 0.25 + (HIGHEST_OUTSIDE - 0.25) * shares
     raised[chosen] = (1 + shares[chosen]) / 2
+    shown = (heat / 4).astype(np.float32)
     for mask, level in zip(masks, raised, strict=True):
-        np.maximum(heat, np.float32(level), out=heat, where=mask)
-    return heat
+        np.maximum(shown, np.float32(level), out=shown, where=mask)
+    return shown

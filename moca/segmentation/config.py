@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from moca.core.settings import Settings, setting
@@ -17,6 +17,13 @@ CROPS = "crops"
 """The rule that looks at every proposal alone."""
 OPEN = -100.0
 """The least a gate can be: it lets everything through, whatever the scores are counted in."""
+UNCALIBRATED: dict[str, dict[str, Any]] = {
+    "relative": {"gate": OPEN, "gate_rank": 0.0, "heat_low": 0.0, "heat_high": 4.0},
+    "absolute": {"gate": OPEN, "gate_rank": 0.0, "heat_low": -1.0, "heat_high": 1.0},
+}
+"""By how scores are counted: settings of `SegmentConfig` for a model that was not calibrated. Gates are open; the heat
+map shows every cosine, or what is ahead of the bank, up to four standard deviations (the best patches of frames whose
+sound is seen lie there on Soundstage)."""
 BOX_FIELDS = ("box_threshold", "box_limit", "box_nms_iou")
 GRID_FIELDS = ("points_per_side", "pred_iou", "stability", "grid_nms_iou")
 
@@ -90,6 +97,16 @@ class SegmentConfig(Settings):
         super().__post_init__()
         if not self.heat_low < self.heat_high:
             raise InputError(f"heat_low must be below heat_high, got {self.heat_low} and {self.heat_high}; change one.")
+
+
+def rescored(config: SegmentConfig, **changes: Any) -> SegmentConfig:
+    """Settings with some changed. Where scores are counted in another way than before, what speaks of scores is that of
+    a model that was not calibrated, unless it is among the changes; a level of cosines becomes clusters."""
+    scores = changes.get("scores", config.scores)
+    if scores == config.scores or scores not in UNCALIBRATED:
+        return replace(config, **changes)
+    clusters = {"sounding": "otsu"} if scores == "relative" and config.sounding == "level" else {}
+    return replace(config, **{**UNCALIBRATED[scores], **clusters, **changes})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,5 +93,6 @@ def decide_by_crops(
     if reason:
         return replace(empty_result(step, reason, score=score), rank=rank)
     mask, _ = coarse_mask(look.patches, look.agreement, step.frame, replace(config, refine=False))
-    coarse = result_of(step, mask=mask, heat=np.zeros(mask.shape, np.float32), score=score)
+    heat = heat_map(look.agreement, mask.shape, config)
+    coarse = result_of(step, mask=mask, heat=heat, score=score)
     return choose_by_crops(coarse, proposed, found, proposing, rank=rank)

@@ -19,7 +19,7 @@ from moca.foundation.roles import Masks
 from moca.segmentation.config import OVERLAPS, ProposalConfig
 
 HIGHEST_OUTSIDE = 0.49  # farther below 0.5 than two of the official thresholds are apart (1/254): one lies between
-MEASURES = {"iou": "IoU", "cover": "covered share", "agreement": "agreement"}
+MEASURES = {"iou": "IoU", "cover": "covered share", "agreement": "agreement", "crops": "the crop's score"}
 
 
 def match_step(result: StepResult, proposed: Masks, agreement: np.ndarray, config: ProposalConfig) -> StepResult:

@@ -19,12 +19,13 @@ from moca.training.frozen import sounding_rows
 
 
 def starting_settings(towers: AdaptedTowers) -> SegmentConfig:
-    """Settings before calibration: pixels above a level of the read-out, snapped to edges; without one, clusters.
+    """Settings before calibration: pixels above a level of the read-out, snapped to edges; without one, clusters by
+    relative scores.
 
     The level was chosen on Soundstage's validation clips (docs/learning.md), where everything from 0.2 to 0.4 is alike.
     """
     if towers.readout is None:
-        return SegmentConfig()
+        return SegmentConfig(scores="relative")
     return SegmentConfig(sounding="level", level=0.3, refine=True)
 
 

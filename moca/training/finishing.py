@@ -12,9 +12,11 @@ from moca.adapters import AdaptedTowers, save_adapters
 from moca.core.files import write_json_whole
 from moca.core.progress import Progress, silent
 from moca.corpus.corpus import Corpus
-from moca.pipeline.card import PIPELINE_FORMAT
+from moca.foundation.catalogue import CATALOGUE
+from moca.pipeline.card import LIKELY_RANK, PIPELINE_FORMAT
 from moca.pipeline.encoder import Foundation, frozen_towers
 from moca.pipeline.loading import Pipeline
+from moca.segmentation.config import OPEN
 from moca.segmenter import Segmenter
 from moca.training.calibrate import calibrate, starting_settings
 from moca.training.config import TrainConfig
@@ -47,6 +49,7 @@ def write_model(
             adapted=adapted,
             segment=starting_settings(towers),
             licence=foundation.licence,
+            reading=foundation.reader,
         )
         return asdict(calibrate(Segmenter(pipeline, batch_steps=32, device=device), corpus))
 
@@ -54,8 +57,17 @@ def write_model(
     segment = settle(towers, adapted=True)
     progress("calibrating", 1, 2)
     frozen = settle(frozen_towers(encoder), adapted=False)
+    row = CATALOGUE.get(foundation.reference)
+    if row is not None and not row.bundled:  # then crops of proposals are asked, of which these patches say nothing
+        frozen |= {"gate": OPEN, "gate_rank": LIKELY_RANK}
     progress("calibrating", 2, 2)
-    extra = {"segment": segment, "config": config.to_dict(), "corpus": corpus.fingerprint, "version": __version__}
+    extra = {
+        "segment": segment,
+        **foundation.reading,
+        "config": config.to_dict(),
+        "corpus": corpus.fingerprint,
+        "version": __version__,
+    }
     save_adapters(out / ADAPTERS, towers, fingerprint=encoder_print, extra=extra)
     card = {
         "format": PIPELINE_FORMAT,
@@ -65,6 +77,7 @@ def write_model(
         "frozen_segment": frozen,
         "licence": foundation.licence,
         "notice": foundation.notice,
+        **foundation.reading,
         **foundation.parts,
     }
     write_json_whole(out / CARD, card)

@@ -46,6 +46,8 @@ class FakeMasks:
 class BrightFilter:
     """The brighter a crop, the better it goes with any sound: a cosine of 1 for white, 0 for black."""
 
+    image_size = 32
+
     def __init__(self):
         self.crops = []
 

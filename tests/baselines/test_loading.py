@@ -1,6 +1,6 @@
 """The methods with the bundled weights, and what is said where weights are missing."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_mini_runs_from_frame_to_mask(method, make_step):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_defaults_are_the_papers_and_those_of_mini_its_own(method):
-    assert method.defaults("huge") == method.config_class()
+    assert method.defaults("huge") == replace(method.config_class(), **method.unscaled)
     changed = {
         name: value
         for name, value in asdict(method.defaults("mini")).items()

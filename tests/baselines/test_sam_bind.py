@@ -73,7 +73,7 @@ def test_reasons(make, make_step):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"crop": "round"}, "crop must be one of box, masked, got 'round'; change it."),
+        ({"crop": "round"}, "crop must be one of box, masked, surround, got 'round'; change it."),
         ({"nms_iou": 2}, "nms_iou must be a number between 0 and 1, got 2; the paper uses 0.5."),
         ({"pred_iou": "high"}, "pred_iou must be a number between 0 and 1, got 'high'; change it."),
         ({"stability": -1}, "stability must be a number between 0 and 1, got -1; change it."),

@@ -7,14 +7,31 @@ Sources: ImageBind models/transformer.py, multimodal_preprocessors.py, helpers.p
 """
 
 from itertools import pairwise
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from moca.adapters.readings import SelfSelf
 from moca.errors import InputError
 
 NORM_EPS = 1e-6
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear layer in the type of x, (..., D) -> (..., D'), whatever type its matrix is stored in.
+
+    A matrix that is stored in bfloat16 is widened while it is used, so that it can stay in its file.
+    """
+    return functional.linear(x, weight.to(x.dtype), bias)
+
+
+class Linear(nn.Linear):
+    """A linear layer as `linear` computes it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
 
 class Attention(nn.Module):
@@ -27,11 +44,11 @@ class Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.empty(3 * width))
         for name in ("bias_k", "bias_v"):
             self.register_parameter(name, nn.Parameter(torch.empty(1, 1, width)) if extra_key else None)
-        self.out_proj = nn.Linear(width, width)
+        self.out_proj = Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
-        q, k, v = functional.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        q, k, v = linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         if self.bias_k is not None:  # appended after the projection, so not projected itself
             k = torch.cat([k, self.bias_k.to(k.dtype).expand(len(k), -1, -1)], dim=1)
             v = torch.cat([v, self.bias_v.to(v.dtype).expand(len(v), -1, -1)], dim=1)
@@ -42,8 +59,21 @@ class Attention(nn.Module):
     def values(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D): each token's own value through the output projection, nothing mixed."""
         width = x.shape[-1]
-        own = functional.linear(x, self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :])
+        own = linear(x, self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :])
         return self.out_proj(own)
+
+    def self_self(self, x: Tensor, by: SelfSelf) -> Tensor:
+        """(B, L, D) -> (B, L, D): self-self attention, softmax(p p^T / sqrt(d)) v per head, p what `by` names.
+
+        d is the head's width; the class token takes part. Images only: a learned extra key has no query. Source:
+        ClearCLIP (arXiv 2407.12442), section 3.
+        """
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        rows = get_args(SelfSelf).index(by), 2
+        p, v = (functional.linear(x, weights[row], biases[row]) for row in rows)
+        p, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (p, v))
+        mixed = functional.scaled_dot_product_attention(p, p, v)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
@@ -51,8 +81,8 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int, hidden: int):
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc2(functional.gelu(self.fc1(x)))
@@ -79,6 +109,10 @@ class Block(nn.Module):
     def values(self, x: Tensor) -> Tensor:
         """The value path of the attention branch, without adding x."""
         return self.attn.values(self.norm_1(x))
+
+    def self_self_attend(self, x: Tensor, by: SelfSelf) -> Tensor:
+        """The attention branch by self-self attention, without adding x."""
+        return self.attn.self_self(self.norm_1(x), by)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attend(x)

@@ -13,10 +13,12 @@ import math
 import torch
 from torch import Tensor, nn
 
+from moca.adapters import fingerprint
 from moca.foundation.imagebind.config import TOP_SHARE, ImageBindConfig
 from moca.foundation.imagebind.initialising import initialise
 from moca.foundation.imagebind.layers import (
     NORM_EPS,
+    Linear,
     LogitScale,
     Normalise,
     PatchProjection,
@@ -38,6 +40,7 @@ class ImageBind(nn.Module):
     def __init__(self, config: ImageBindConfig):
         super().__init__()
         self.config = c = config
+        self.rounded_from: str | None = None  # fingerprint of the weights that these were rounded from
         if c.stem == "patch":
             # Index 1, because the official container starts with the frame repeater.
             image_proj = nn.Sequential(nn.Identity(), TwoFrameConv(c.image_width, c.patch))
@@ -65,6 +68,13 @@ class ImageBind(nn.Module):
             {"vision": Normalise(), "audio": nn.Sequential(Normalise(), LogitScale(c.audio_scale))}
         )
         initialise(self)
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What results made with it name: "encoder", the weights that adapters are bound to, and, where these are a
+        slim copy, whose numbers are rounded, "encoder_slim", the copy's own."""
+        own = fingerprint(self.state_dict())
+        return {"encoder": own} if self.rounded_from is None else {"encoder": self.rounded_from, "encoder_slim": own}
 
     @property
     def image_tower(self) -> ImageBindTower:
@@ -173,7 +183,7 @@ class ImageBind(nn.Module):
 
 def _head(width: int, embed_dim: int) -> nn.Sequential:
     norm = nn.LayerNorm(width, eps=NORM_EPS)
-    return nn.Sequential(norm, SelectToken(), nn.Linear(width, embed_dim, bias=False))
+    return nn.Sequential(norm, SelectToken(), Linear(width, embed_dim, bias=False))
 
 
 def random_imagebind(config: ImageBindConfig, seed: int) -> ImageBind:

@@ -18,14 +18,14 @@ from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.slim import SLIM_SUFFIX, read_slim, read_towers
 from moca.foundation.published import named_source
-from moca.foundation.state_dicts import check_fit, read_checkpoint, require_file
+from moca.foundation.state_dicts import check_fit, require_file
 
 FORMAT = 1
 KIND = "imagebind"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-MODALITIES = ("vision", "audio")
 STORED_TYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -35,10 +35,11 @@ def load_imagebind(
     """A frozen model in eval mode, float32.
 
     name: "mini" (bundled), a name of `moca weights list`, a folder written by `save_imagebind`, which carries its
-    configuration, or an official checkpoint such as `imagebind_huge.pth` (a plain state dict), which is read as
-    `config`, ImageBind-Huge unless given. A checkpoint is memory-mapped and only its image and audio tensors are kept.
-    Nothing stored in a file is ever executed. Raises InputError, in one line, when a file is missing, damaged or does
-    not fit the configuration.
+    configuration, or an official checkpoint such as `imagebind_huge.pth` (a plain state dict) or the slim copy of one
+    (.safetensors, see `slim`), which are read as `config`, ImageBind-Huge unless given. A checkpoint is memory-mapped
+    and only its image and audio tensors are kept; matrices of a slim copy stay in bfloat16 in its file, and are widened
+    to float32 while they are used. Nothing stored in a file is ever executed. Raises InputError, in one line, when a
+    file is missing, damaged or does not fit the configuration.
     """
     path = named_source(name, "encoder") or Path(name)
     if path.is_dir():
@@ -47,7 +48,12 @@ def load_imagebind(
             raise InputError(f"{path} was saved with another configuration than the one given; leave config out.")
         return _assemble(stored, _read_safetensors(path / WEIGHTS_FILE), path / WEIGHTS_FILE).to(device)
     config = config or ImageBindConfig.huge()
-    tensors = {key: tensor for key, tensor in read_checkpoint(path).items() if _modality(key) in MODALITIES}
+    if path.suffix == SLIM_SUFFIX:
+        tensors, origin = read_slim(path)
+        model = _assemble(config, tensors, path, as_stored=True)
+        model.rounded_from = origin
+        return model.to(device)
+    tensors = read_towers(path)
     return _assemble(config, tensors, path).to(device)
 
 
@@ -78,19 +84,19 @@ def save_imagebind(folder: str | Path, model: ImageBind, *, dtype: torch.dtype =
         config_file.write_text(text, encoding="utf-8")
 
 
-def _modality(name: str) -> str:
-    """The modality an official key belongs to: its second part."""
-    return name.split(".")[1] if name.count(".") else ""
+def _assemble(
+    config: ImageBindConfig, tensors: dict[str, Tensor], source: Path, *, as_stored: bool = False
+) -> ImageBind:
+    """Give the tensors to a model built without memory of its own; every name and shape must fit.
 
-
-def _assemble(config: ImageBindConfig, tensors: dict[str, Tensor], source: Path) -> ImageBind:
-    """Give the tensors to a model built without memory of its own; every name and shape must fit."""
+    as_stored: leave their types as they are.
+    """
     with torch.device("meta"):
         model = ImageBind(config)
     wanted = model.state_dict()
     check_fit(source, tensors, wanted, "image and audio tensors of its configuration")
     # `to` copies nothing when the type already fits, so a memory-mapped file stays mapped.
-    fitting = {name: tensors[name].to(wanted[name].dtype) for name in wanted}
+    fitting = {name: tensors[name] if as_stored else tensors[name].to(wanted[name].dtype) for name in wanted}
     model.load_state_dict(fitting, strict=True, assign=True)
     return model.eval().requires_grad_(False)
 

@@ -121,6 +121,11 @@ def load_official(path: str | Path, config: SamConfig | None = None) -> SamModel
     return model.eval().requires_grad_(False)
 
 
+def official_size(path: str | Path) -> str:
+    """Which of SAM's sizes an official checkpoint holds: "B", "L" or "H"; InputError for none of them."""
+    return _size(Path(path), read_checkpoint(Path(path)))
+
+
 def _size(path: Path, state: Mapping[str, Tensor]) -> str:
     """Which of `SIZES` a state dict is."""
     rule = f"{path} must be the state dict of SAM-B, SAM-L or SAM-H"

@@ -10,8 +10,9 @@ import torch
 from rich.console import Console
 from safetensors.torch import save_file
 
-from moca.cli import doctor
-from moca.foundation.catalogue import CATALOGUE, row_of
+from moca.cli import doctor, states
+from moca.cli.wording import bytes_text
+from moca.foundation.catalogue import CATALOGUE, ROLES, row_of
 from moca.foundation.manifest import RECORD_FILE, bundled_weights, read_manifest
 
 
@@ -25,7 +26,7 @@ def home(tmp_path, monkeypatch):
 def bundled(tmp_path, monkeypatch):
     """A mini zoo of ImageBind alone."""
     shutil.copytree(bundled_weights() / "mini" / "imagebind", tmp_path / "bundled" / "mini" / "imagebind")
-    monkeypatch.setattr(doctor, "bundled_weights", lambda: tmp_path / "bundled")
+    monkeypatch.setattr(states, "bundled_weights", lambda: tmp_path / "bundled")
     return tmp_path / "bundled" / "mini"
 
 
@@ -59,7 +60,9 @@ def test_pipelines_say_what_they_lack_and_what_their_results_are_for(bundled):
     assert "its results: Apache-2.0; knows only Soundstage's classes\n" in mini
     assert huge.startswith("imagebind-huge, ")
     assert "its results: CC BY-NC-SA 4.0: research only, no commercial use, share alike (imagebind-huge)\n" in huge
-    assert "at least 6.5 GB in float32" in huge
+    entries = [read_manifest()[CATALOGUE["huge"].entry(role)] for role in ROLES]
+    known = bytes_text(sum(4 * entry.parameters for entry in entries if entry.parameters))
+    assert f"at least {known} in float32" in huge
 
 
 def test_every_model_of_a_pipeline_exists():

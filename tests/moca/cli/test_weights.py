@@ -3,15 +3,19 @@
 import hashlib
 import sys
 import warnings
+from dataclasses import replace
 
 import pytest
 
 from moca.cli import app as cli
+from moca.cli.wording import bytes_text
 from moca.errors import InputError
 from moca.foundation import downloads, manifest
+from moca.foundation.catalogue import CATALOGUE, ROLES, SEGMENTING
 from moca.foundation.manifest import find_entry
 
 CONTENT = b"twelve bytes"
+bundled_weights = manifest.bundled_weights  # the package's own, which the tests replace
 MANIFEST = f"""
 [imagebind-huge]
 role = "encoder"
@@ -113,8 +117,61 @@ def test_names_are_checked_before_anything_is_fetched(weights, fetched):
     code, out, err = weights("fetch", "imagebind-huge", "nonsense")
     assert (code, out, fetched) == (2, "", [])
     assert err == (
-        "error: name must be one of imagebind-huge, dino-vits8, mystery, got nonsense; see moca weights list.\n"
+        f"error: name must be a model that is run ({', '.join(CATALOGUE)}) or a part of one (imagebind-huge, "
+        "dino-vits8, mystery), got nonsense; see moca weights list.\n"
     )
+
+
+@pytest.fixture
+def small_row(monkeypatch):
+    """A model that is run, made of the three of the manifest and bundled ones."""
+    entries = dict.fromkeys(ROLES, "mini") | {"encoder": "imagebind-huge", "masks": "mystery", "tags": "dino-vits8"}
+    monkeypatch.setitem(CATALOGUE, "small", replace(CATALOGUE["huge"], name="small", **entries))
+
+
+def test_fetch_of_a_model_that_is_run_says_first_what_it_takes(weights, monkeypatch, home, small_row):
+    def stopped(entry, *, progress):
+        raise InputError("no network; connect.")
+
+    monkeypatch.setattr(downloads, "fetch", stopped)
+    code, out, err = weights("fetch", "small")
+    assert (code, err) == (2, "error: no network; connect.\n")
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert lines == [
+        "name role size here licence",
+        "imagebind-huge image and audio towers 12 B no CC BY-NC-SA 4.0: research only",
+        "mystery masks ? no MIT",
+        f"to fetch: 12 B, and mystery, whose size is not known, into {home}",
+    ]
+    assert "to fetch: ~84 MB, and mystery" not in out
+    lines = weights("fetch", "small", "--all")[1].splitlines()
+    assert lines[3].startswith("dino-vits8") and lines[4].startswith("to fetch: ~84 MB, and mystery, whose size")
+
+
+def test_fetch_of_a_model_that_is_run_brings_each_part_once_and_skips_what_is_here(
+    weights, monkeypatch, home, small_row
+):
+    asked = []
+    monkeypatch.setattr(downloads, "fetch", lambda entry, *, progress: asked.append(entry.name) or True)
+    home.mkdir()
+    (home / "huge.pth").write_bytes(CONTENT)
+    code, out, _ = weights("fetch", "small", "mystery")
+    assert (code, asked) == (0, ["imagebind-huge", "mystery"])
+    assert "to fetch: 0 B, and mystery, whose size is not known" in out
+    assert " ".join(out.splitlines()[1].split()).startswith("imagebind-huge image and audio towers 12 B yes ")
+    assert weights("fetch", "mini") == (0, "mini: nothing to fetch, all of it travels with the package\n", "")
+
+
+@pytest.mark.parametrize("name", [name for name, row in CATALOGUE.items() if not row.bundled])
+def test_what_a_row_segments_with_is_fetched_and_the_rest_on_request(name):
+    row, entries = CATALOGUE[name], manifest.read_manifest(bundled_weights() / "manifest.toml")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest, "read_manifest", lambda path=None: entries)
+        needed = [entry.name for entry in manifest.needed_entries(name)]
+        everything = [entry.name for entry in manifest.needed_entries(name, compared=True)]
+    assert needed == [row.entry(role) for role in SEGMENTING]
+    assert everything == [row.entry(role) for role in ROLES] and set(needed) < set(everything)
+    assert not {"words", "tags"} & set(SEGMENTING)
 
 
 def test_a_download_that_fails_is_one_line(weights, home):
@@ -177,6 +234,77 @@ def test_the_loader_names_the_command_that_exists(weights):
     [(0, "0 B"), (999, "999 B"), (1000, "1 kB"), (375_042_383, "375 MB"), (84_000_000, "84 MB"), (4.803e9, "4.8 GB")],
 )
 def test_sizes_are_short(count, text):
-    from moca.cli.wording import bytes_text
-
     assert bytes_text(count) == text
+
+
+# Slim copies
+
+
+@pytest.fixture
+def checkpoint(home, monkeypatch):
+    """A fetched encoder with the official names, and two tensors that are left out of its copy."""
+    import torch
+
+    from moca.foundation.imagebind import slim, weights
+    from moca.foundation.imagebind.config import ImageBindConfig
+    from moca.foundation.imagebind.model import random_imagebind
+
+    tiny = ImageBindConfig(
+        image_width=8, image_blocks=2, image_heads=2, audio_width=6, audio_blocks=2, audio_heads=2, embed_dim=4
+    )
+    for module in (slim, weights):
+        monkeypatch.setattr(module.ImageBindConfig, "huge", classmethod(lambda kind: tiny))
+    state = random_imagebind(tiny, seed=0).state_dict()
+    home.mkdir()
+    torch.save({**state, "modality_trunks.text.a": torch.zeros(3000), "x": torch.zeros(1)}, home / "huge.pth")
+    size = (home / "huge.pth").stat().st_size
+    text = MANIFEST.replace("bytes = 12", f"bytes = {size}", 1)
+    (home.parent / "bundled" / "manifest.toml").write_text(text)
+    return home / "huge.pth"
+
+
+def test_slim_makes_a_copy_that_is_then_what_is_loaded(weights, checkpoint, home):
+    code, out, err = weights("slim", "imagebind-huge")
+    copy = home / "imagebind-huge.slim.safetensors"
+    assert (code, err) == (0, "") and out.startswith(f"imagebind-huge: {bytes_text(copy.stat().st_size)} in {copy} ")
+    assert checkpoint.exists() and copy.stat().st_size < checkpoint.stat().st_size
+    assert manifest.local_source("imagebind-huge") == copy
+    assert ", which was here already (fingerprint of the original: " in weights("slim", "imagebind-huge")[1]
+    assert out.rstrip().endswith(weights("slim", "imagebind-huge")[1].rstrip()[-17:])
+
+
+def test_the_original_goes_only_when_asked_and_stays_unneeded(weights, checkpoint, home, fetched):
+    size = checkpoint.stat().st_size
+    code, out, _ = weights("slim", "imagebind-huge", "--remove-original")
+    assert code == 0 and out.splitlines()[1] == f"imagebind-huge: {checkpoint} removed, {bytes_text(size)} freed"
+    assert not checkpoint.exists() and find_entry("imagebind-huge").is_here
+    copy = home / "imagebind-huge.slim.safetensors"
+    assert weights("fetch", "imagebind-huge")[1].startswith(f"imagebind-huge: here already, {copy} ") and not fetched
+    assert weights("verify", "imagebind-huge") == (0, "imagebind-huge: right\n", "")
+    assert weights("path", "imagebind-huge")[1] == f"{copy}\n"
+    content = bytearray(copy.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(content)
+    code, out, _ = weights("verify", "imagebind-huge")
+    assert code == 1 and "must have SHA-256 " in out
+    assert weights("remove", "imagebind-huge")[1].startswith("imagebind-huge: removed, ") and not copy.exists()
+
+
+def test_a_damaged_copy_keeps_the_original(weights, checkpoint, home):
+    weights("slim", "imagebind-huge")
+    copy = home / "imagebind-huge.slim.safetensors"
+    content = bytearray(copy.read_bytes())
+    content[-1] ^= 1
+    copy.write_bytes(content)
+    code, _, err = weights("slim", "imagebind-huge", "--remove-original")
+    assert code == 2 and err.endswith("remove it and run moca weights slim imagebind-huge again.\n")
+    assert checkpoint.exists()
+
+
+def test_what_cannot_be_slimmed_is_refused(weights, home):
+    code, _, err = weights("slim", "mystery")
+    assert code == 2 and err == (
+        "error: mystery must be an encoder that is one file, got masks; there is nothing to leave out of it.\n"
+    )
+    code, _, err = weights("slim", "imagebind-huge")
+    assert code == 2 and "run moca weights fetch imagebind-huge" in err and not home.exists()

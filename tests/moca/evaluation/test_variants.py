@@ -98,7 +98,7 @@ def test_a_frozen_model_has_no_frozen_control(pipeline, proposing):
 
 def test_random_weights_are_not_compared_with_trained_ones():
     random = load_pipeline("mini", weights="random", seed=4)
-    assert variants_of(Segmenter(random)) == {}
+    assert set(variants_of(Segmenter(random))) == {"without proposals"}  # which are as random
 
 
 def test_what_a_user_set_stays_in_every_control(bare):

@@ -12,7 +12,7 @@ from moca.pipeline.bank import sound_bank
 
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path / "home"))
+    monkeypatch.setattr(banks, "weights_home", lambda: tmp_path / "home")
     return tmp_path / "home" / "banks"
 
 

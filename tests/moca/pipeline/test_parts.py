@@ -238,12 +238,40 @@ def test_huge_makes_proposals_where_its_models_are_here(tmp_path, monkeypatch):
     asked = catalogue_parts(huge, {"kind": "none"})
     assert asked.config.kind == "none" and asked.notice is None
     monkeypatch.setattr("moca.foundation.published.local_source", lambda name: tmp_path / name)
-    here = catalogue_parts(huge, {"match": 0.3})
-    assert here.config == ProposalConfig(kind="boxes", match=0.3) and here.notice is None
+    here = catalogue_parts(huge, {})
+    assert here.config == ProposalConfig(kind="boxes", rule="crops") and here.notice is None
+    adapted = catalogue_parts(huge, {"match": 0.3}, rule="iou")
+    assert adapted.config == ProposalConfig(kind="boxes", match=0.3)
+    assert catalogue_parts(huge, {"rule": "agreement"}).config.match == 0.7
+    with pytest.raises(InputError) as caught:
+        catalogue_parts(huge, {"match": 0.3})
+    assert str(caught.value) == (
+        "match is a threshold of the rules iou, cover and agreement, got rule crops; give delta."
+    )
+    with pytest.raises(InputError) as caught:
+        catalogue_parts(huge, {"delta": 0.3, "rule": "iou"})
+    assert str(caught.value) == "delta belongs to the rule crops, got rule iou; give match, or --rule crops."
     assert (here.masks, here.objects) == ("sam-vit-huge", "owlv2-base-ensemble")
     assert catalogue_parts(huge, {"kind": "grid"}).objects is None
 
 
-def test_random_weights_make_none_unless_asked():
-    found = load_pipeline("mini", weights="random")
-    assert found.proposer is None and set(found.fingerprints) == {"encoder"}
+def test_random_weights_make_every_part_of_a_row_random():
+    found, again, other = (load_pipeline("mini", weights="random", seed=seed) for seed in (0, 0, 1))
+    trained = load_pipeline("mini")
+    assert set(found.fingerprints) == {"encoder", "masks", "objects"} and found.fingerprints == again.fingerprints
+    for name, value in found.fingerprints.items():
+        assert value not in (other.fingerprints[name], trained.fingerprints[name])
+    assert found.proposer.config == trained.proposer.config
+    sizes = [count(pipeline.proposer.masks.model) for pipeline in (found, trained)]
+    assert sizes[0] == sizes[1] and load_pipeline("mini", weights="random", proposals={"kind": "none"}).proposer is None
+
+
+def count(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_random_parts_of_a_row_need_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCA_WEIGHTS", str(tmp_path))
+    parts = catalogue_parts(row_of("huge-lite"), {}, fileless=True)
+    assert (parts.config.kind, parts.notice) == ("boxes", None)
+    assert parts.used() == {"masks": "sam-vit-base", "objects": "owlv2-base-ensemble"}

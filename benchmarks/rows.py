@@ -1,0 +1,143 @@
+"""What a whole row of the catalogue takes: every model of its pipeline at its published size, with random weights.
+
+    python -m benchmarks.rows clip.mp4 --model huge-lite huge --steps 2     # writes docs/results/bench_rows.*
+
+Each row runs in a process of its own, so that its peak is its own; float32 on the CPU. What random weights find means
+nothing, and how many proposals they make is not what trained ones would make: seconds are told by part, with how often
+each was asked. Seconds are of this machine at this moment: the share of a part says more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from moca.core.files import write_text_whole
+
+GIB = 2**20
+"""KiB, as Linux tells the peak."""
+
+
+class Clock:
+    """Seconds and calls of some functions, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
+
+    def watch(self, owner: Any, function: str, name: str) -> None:
+        """From now on, time a method of an object; one that it does not have is passed over."""
+        if (plain := getattr(owner, function, None)) is not None:
+            setattr(owner, function, self._timed(plain, name))
+
+    def _timed(self, plain: Callable, name: str) -> Callable:
+        self.seconds[name], self.calls[name] = 0.0, 0
+
+        def run(*given: Any, **named: Any) -> Any:
+            began = time.perf_counter()
+            try:
+                return plain(*given, **named)
+            finally:
+                self.seconds[name] += time.perf_counter() - began
+                self.calls[name] += 1
+
+        return run
+
+
+def watched(segmenter: Any) -> Clock:
+    """The parts of a segmenter under a clock; what encloses another includes it."""
+    clock, pipeline = Clock(), segmenter.pipeline
+    clock.watch(pipeline.towers, "hear", "audio tower")
+    clock.watch(pipeline.towers, "prefix", "image tower, frozen part")
+    clock.watch(pipeline.towers, "suffix", "image tower, last blocks")
+    clock.watch(pipeline.encoder, "embed_image", "image tower on crops")
+    if pipeline.proposer is not None:
+        clock.watch(pipeline.proposer.objects, "detect", "OWLv2")
+        clock.watch(pipeline.proposer.masks, "encode", "SAM, frame")
+        clock.watch(pipeline.proposer.masks, "from_boxes", "SAM, boxes")
+    images = getattr(pipeline, "images", None)
+    if images is not None:
+        clock.watch(images, "patches", "DINO")
+    return clock
+
+
+def child(video: Path, model: str, steps: int, weights: str) -> None:
+    """What the fresh process does: load, segment some steps one at a time, and tell."""
+    from moca.media import read_steps
+    from moca.segmenter import Segmenter
+
+    began = time.perf_counter()
+    segmenter = Segmenter.load(model, weights=weights, device="cpu", batch_steps=1)
+    loaded = time.perf_counter()
+    clock = watched(segmenter)
+    results = list(segmenter.segment_steps(islice(read_steps(video), steps)))
+    seconds = time.perf_counter() - loaded
+    proposals = [len(result.proposals) for result in results if result.proposals is not None]
+    found = {"model": model, "weights": weights, "steps": len(results), "load_s": loaded - began}
+    found |= {"seconds_per_step": seconds / max(1, len(results)), "proposals": proposals}
+    found |= {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIB, "settings": segmenter.settings}
+    found |= {"sounding": sum(bool(result.mask.any()) for result in results)}
+    print(json.dumps({**found, "parts_s": clock.seconds, "parts_calls": clock.calls}, default=str))
+
+
+def measure(video: Path, model: str, steps: int, weights: str) -> dict[str, Any]:
+    """The figures of a row, from a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.rows", str(video), "--child", "--model", model]
+    run = subprocess.run(
+        [*command, "--steps", str(steps), "--weights", weights], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def markdown(rows: list[dict[str, Any]]) -> str:
+    """One table of rows, and one of their parts."""
+    lines = [
+        "| model | steps | peak memory | load | a step | proposals a step |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        mean = sum(row["proposals"]) / len(row["proposals"]) if row["proposals"] else 0
+        lines.append(
+            f"| {row['model']}, {row['weights']} weights | {row['steps']} | {row['peak_gib']:.1f} GiB | "
+            f"{row['load_s']:.0f} s | {row['seconds_per_step']:.1f} s | {mean:.0f} |"
+        )
+    lines += ["", "| model | part | seconds a step | share | calls a step |", "|---|---|---:|---:|---:|"]
+    for row in rows:
+        whole = row["seconds_per_step"]
+        for name, seconds in row["parts_s"].items():
+            each, calls = seconds / row["steps"], row["parts_calls"][name] / row["steps"]
+            lines.append(f"| {row['model']} | {name} | {each:.1f} | {each / whole:.0%} | {calls:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure the rows, print them, and write both files."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--model", nargs="+", default=["huge-lite", "huge"])
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--weights", choices=("random", "trained"), default="random")
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/results"))
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.video, options.model[0], options.steps, options.weights)
+        return
+    rows = []
+    for model in options.model:
+        rows.append(measure(options.video, model, options.steps, options.weights))
+        print(markdown(rows[-1:]), flush=True)
+    write_text_whole(options.out / "bench_rows.json", json.dumps({"rows": rows}, indent=1) + "\n")
+    write_text_whole(options.out / "bench_rows.md", markdown(rows))
+
+
+if __name__ == "__main__":
+    main()
