@@ -86,7 +86,7 @@ class RankScorer:
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter, self.by_crops, self.levels = segmenter, segmenter.by_crops, not segmenter.relative
         self.config = replace(segmenter.config, gate=OPEN, gate_frozen=-1.0)
-        roles = ("encoder", "masks", "objects") if self.by_crops else ("encoder", "adapters")
+        roles = ("encoder", "adapters", *(("masks", "objects") if self.by_crops else ()))
         prints = segmenter.pipeline.fingerprints | {"bank": segmenter.bank.fingerprint}
         self.fingerprints = {role: prints[role] for role in (*roles, "bank") if role in prints}
 

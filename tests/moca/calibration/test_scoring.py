@@ -42,7 +42,9 @@ def segmenter(pipeline, bank):
     def build(by_crops=False, scores="relative", unmatched="coarse", dark=0):
         proposer = Halves(ProposalConfig(kind="boxes", rule="crops", unmatched=unmatched), dark) if by_crops else None
         config = SegmentConfig(scores=scores, gate=OPEN, gate_rank=1e-9, heat_low=-9.0, heat_high=9.0)
-        return Segmenter(replace(pipeline, proposer=proposer, bank=bank), config=config, batch_steps=2)
+        prints = {role: role[0] * 16 for role in ("encoder", "adapters", "masks", "objects")}
+        prepared = replace(pipeline, proposer=proposer, bank=bank, fingerprints=prints)
+        return Segmenter(prepared, config=config, batch_steps=2)
 
     return build
 
@@ -106,6 +108,8 @@ def test_which_scorer_goes_with_which_model(segmenter):
     for scorer in (crops, patches):
         assert isinstance(scorer, RankScorer) and scorer.gates == ("gate_rank",) and scorer.config.gate == OPEN
         assert scorer.fingerprints["bank"] == "b" * 16 and not scorer.levels
+    assert set(crops.fingerprints) == {"encoder", "adapters", "masks", "objects", "bank"}
+    assert set(patches.fingerprints) == {"encoder", "adapters", "bank"}
     assert crops.by_crops and not patches.by_crops and scorer_for(segmenter(scores="absolute")).levels
 
 
