@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from .errors import AdapterError
     from .fingerprints import fingerprint
     from .frozen import AudioContext, Tower
+    from .last_block import affinity
     from .plan import Placement, Plan, make_plan
-    from .readings import Reading
+    from .readings import Reading, SelfSelf
     from .record import AdapterRecord, read_record
     from .sizes import AdaAVConfig
     from .storage import load_adapters, save_adapters
@@ -28,7 +29,9 @@ _MODULES = {
     "Placement": "plan",
     "Plan": "plan",
     "Reading": "readings",
+    "SelfSelf": "readings",
     "Tower": "frozen",
+    "affinity": "last_block",
     "count_trainable": "towers",
     "fingerprint": "fingerprints",
     "load_adapters": "storage",
@@ -48,7 +51,9 @@ __all__ = [
     "Placement",
     "Plan",
     "Reading",
+    "SelfSelf",
     "Tower",
+    "affinity",
     "count_trainable",
     "fingerprint",
     "load_adapters",

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from torch import Tensor
 
+from .readings import SelfSelf
+
 
 class Tower(Protocol):
     """What a frozen transformer must offer. Block numbers count from 0."""
@@ -27,6 +29,9 @@ class Tower(Protocol):
 
     def values(self, block: int, x: Tensor) -> Tensor:
         """The attention's value path, projected out: no mixing of tokens, no residual."""
+
+    def self_self_attend(self, block: int, x: Tensor, by: SelfSelf) -> Tensor:
+        """The attention branch with tokens compared by their queries, keys or values alone, without adding x."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ audio) pair. Cut or uncut, the numbers are the same to the last bit.
 """
 
 from contextlib import nullcontext
-from typing import get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from .adaav import AdaAV
 from .errors import AdapterError
 from .frozen import AudioContext, Tower
+from .last_block import check_reading, read_last_blocks, without_high_norms
 from .plan import Plan
-from .readings import VALUE_BLOCKS, Reading
+from .readings import LAST_BLOCKS, Reading, SelfSelf
 from .sizes import AdaAVConfig
 
 READOUT_SCALE = 10.0  # unit features and a read-out of moderate length then reach saturated logits
@@ -114,43 +115,60 @@ class AdaptedTowers(nn.Module):
         return self._hand_on(x)
 
     def suffix(
-        self, tokens: Tensor, context: AudioContext, *, reading: Reading = "token", adapted: bool = True
+        self,
+        tokens: Tensor,
+        context: AudioContext,
+        *,
+        reading: Reading = "token",
+        guide: Tensor | None = None,
+        self_self: SelfSelf = "query",
+        high_norm: float | None = None,
+        adapted: bool = True,
     ) -> Tensor:
         """Run the image tower from its first adapted block to its end; differentiable in the adapters only.
 
         tokens: (B, Lv, Dv) from `prefix`. context: B audios, one per image (see `AudioContext.select`).
         reading: see `Reading`; a block that is replaced by its value path keeps its adapter, if it has one:
-        values(X_v) + AdaAV(X_a, X_v). adapted: False leaves the adapters out, which gives exactly what the
-        frozen image tower computes. Returns (B, Lv, Dv). Raises AdapterError for another reading, or
-        another number of audios.
+        values(X_v) + AdaAV(X_a, X_v), of which "proxy" takes the average, and "clear" has its self-self attention in
+        the place of the values. guide: for "proxy", (B, M, M) weights, see `last_block.affinity`; M may be another
+        square than the tower's own grid. self_self: what "clear" compares tokens by. high_norm: limit above which
+        tokens are replaced before the last blocks, see `last_block.without_high_norms`; None replaces none.
+        adapted: False leaves the adapters out, which gives exactly what the frozen image tower computes.
+
+        Returns (B, Lv, Dv), under "proxy" (B, 1 + M, Dv). Raises AdapterError for another reading, a guide that does
+        not fit, or another number of audios.
         """
-        if reading not in get_args(Reading):
-            raise AdapterError(f"reading must be one of {', '.join(get_args(Reading))}, got {reading!r}; choose one.")
+        check_reading(reading, guide, tokens)
         if len(tokens) != len(context):
             raise AdapterError(
                 f"every image needs one audio, got {len(tokens)} images and {len(context)} audios; "
                 "repeat or pick audios with context.select(index)."
             )
-        first, mixed = self.plan.image_blocks[0], self.image.depth - VALUE_BLOCKS[reading]
-        if first > mixed:
+        first, last = self.plan.image_blocks[0], self.image.depth - LAST_BLOCKS[reading]
+        if first > last:
             raise AdapterError(
-                f"reading {reading} takes the values of blocks {mixed} and later, got adapters from block {first} on; "
-                f"adapt block {mixed} too, or choose another reading."
+                f"reading {reading} takes the values of blocks {last} and later, got adapters from block {first} on; "
+                f"adapt block {last} too, or choose another reading."
             )
-        x = tokens
-        for block in range(first, mixed):
-            listens = adapted and block in self._heard_by
-            x = self._adapted_block(block, x, context) if listens else self._plain_block(block, x)
-        for block in range(mixed, self.image.depth):
-            values = self.image.values(block, x)
-            if adapted and block in self._heard_by:
-                values = values + self.adapters[str(block)](context.pairs[self._heard_by[block]][0], x)
-            x = values
-        return x
 
-    def forward(self, pixels: Tensor, mels: Tensor, *, reading: Reading = "token", adapted: bool = True) -> Tensor:
-        """suffix(prefix(pixels), hear(mels)): image tokens (B, Lv, Dv), each image with its own audio."""
-        return self.suffix(self.prefix(pixels), self.hear(mels), reading=reading, adapted=adapted)
+        def added(block: int, x: Tensor) -> Tensor | None:
+            """What the adapter of a block adds to its values."""
+            if not (adapted and block in self._heard_by):
+                return None
+            return self.adapters[str(block)](context.pairs[self._heard_by[block]][0], x)
+
+        x = tokens
+        for block in range(first, last):
+            x = self._block(block, x, context, adapted)
+        if high_norm is not None:
+            x = without_high_norms(x, high_norm)
+        if reading == "token":
+            return self._block(last, x, context, adapted)
+        return read_last_blocks(self.image, x, reading=reading, guide=guide, self_self=self_self, added=added)
+
+    def forward(self, pixels: Tensor, mels: Tensor, **how: Any) -> Tensor:
+        """suffix(prefix(pixels), hear(mels), **how): image tokens (B, Lv, Dv), each image with its own audio."""
+        return self.suffix(self.prefix(pixels), self.hear(mels), **how)
 
     def score(self, features: Tensor) -> Tensor:
         """The read-out: does a location sound? logits = SCALE * (features . w) + b, one vector (w, b) for all.
@@ -162,7 +180,9 @@ class AdaptedTowers(nn.Module):
             raise AdapterError("these adapters have no read-out; score their features against the audio embedding.")
         return READOUT_SCALE * (features @ self.readout[:-1]) + self.readout[-1]
 
-    def _adapted_block(self, block: int, x: Tensor, context: AudioContext) -> Tensor:
+    def _block(self, block: int, x: Tensor, context: AudioContext, adapted: bool) -> Tensor:
+        if not (adapted and block in self._heard_by):
+            return self._plain_block(block, x)
         adapter = self.adapters[str(block)]
         audio_x, audio_y = context.pairs[self._heard_by[block]]
         # The adapter is added last: an exact zero then leaves the frozen sum's bits as they are.

@@ -16,6 +16,7 @@ from moca.core.changing import changed, setting_names
 from moca.core.method import Method
 from moca.core.settings import Settings, check_value, setting
 from moca.errors import InputError
+from moca.foundation.imagebind.reading import PatchReading
 from moca.segmentation.config import ProposalConfig, SegmentConfig
 
 GROUP = "moca.methods"
@@ -60,6 +61,7 @@ OWN_SETTINGS: dict[str, tuple[type[Settings], str]] = {
     **{name: (Loading, name) for name in setting_names(Loading())},
     "proposals": (ProposalConfig, "kind"),
     **{name: (ProposalConfig, name) for name in ("rule", "match", "unmatched", "delta", "crop_batch")},
+    **{name: (PatchReading, name) for name in setting_names(PatchReading())},
     **{name: (SegmentConfig, name) for name in setting_names(SegmentConfig())},
 }
 """Settings of "moca": keywords of `Segmenter.load`, each with the group and the field that declares it."""
@@ -99,17 +101,18 @@ def own_settings(
     loading: Mapping[str, Any],
     proposing: Mapping[str, Any],
     segmentation: Mapping[str, Any],
+    reading: Mapping[str, Any] | None = None,
     *,
     adapters: Path | None = None,
     frozen: bool = False,
 ) -> dict[str, Any]:
-    """Settings of "moca" for `load_method`, from values of its three groups by field.
+    """Settings of "moca" for `load_method`, from values of its groups by field.
 
     adapters: a folder to take instead of the model's own; frozen: none at all. Raises InputError for both.
     """
     if frozen and adapters is not None:
         raise InputError("--frozen and --adapters exclude each other; give one of them.")
-    given = {Loading: loading, ProposalConfig: proposing, SegmentConfig: segmentation}
+    given = {Loading: loading, ProposalConfig: proposing, PatchReading: reading or {}, SegmentConfig: segmentation}
     settings = {key: given[group][field] for key, (group, field) in OWN_SETTINGS.items() if field in given[group]}
     if frozen or adapters is not None:
         settings["adapters"] = None if frozen else str(adapters)

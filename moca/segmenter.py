@@ -21,6 +21,7 @@ from moca.core.device import resolve_device
 from moca.core.maps import resize_maps
 from moca.core.step import Step, StepResult, empty_result
 from moca.errors import InputError
+from moca.foundation.imagebind.reading import PatchReading
 from moca.foundation.preprocessing import preprocess_frames
 from moca.foundation.roles import Masks
 from moca.media.logmel import log_mel
@@ -109,14 +110,14 @@ class Segmenter:
         delta: float | None = None,
         crop_batch: int | None = None,
         bank: str | Path | None = None,
-        **segment: Any,
+        **further: Any,
     ) -> Segmenter:
         """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
 
         device: "auto" takes a GPU when there is one. proposals: "none", "boxes" or "grid", or more settings of them;
         rule, match, unmatched, delta, crop_batch: the same fields of `ProposalConfig`; None takes the model's own, and
         another rule's own threshold. bank: a folder of clips that are the other sounds; None takes synthesised ones.
-        Further keywords replace fields of `SegmentConfig`.
+        Further keywords replace fields of `PatchReading`, which need the frozen encoder alone, and of `SegmentConfig`.
         """
         device = resolve_device(device)
         settings = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched, "delta": delta}
@@ -125,10 +126,11 @@ class Segmenter:
         if isinstance(proposals, ProposalConfig):
             batch = {} if proposals.kind == "none" else {"crop_batch": proposals.crop_batch}
             requested = {**batch, **proposals.used(), **requested, "kind": proposals.kind}
+        reading = {name: further.pop(name) for name in PatchReading.__dataclass_fields__ if name in further}
         pipeline = load_pipeline(
-            model, adapters=adapters, weights=weights, device=device, proposals=requested, bank=bank
+            model, adapters=adapters, weights=weights, device=device, proposals=requested, bank=bank, reading=reading
         )
-        config = replace(pipeline.segment, **segment)
+        config = replace(pipeline.segment, **further)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=device)
 
     @property
@@ -139,6 +141,7 @@ class Segmenter:
             "adapted": self.pipeline.adapted,
             "fingerprints": self.pipeline.fingerprints | ({"bank": self.bank.fingerprint} if self.compares else {}),
             "licence": self.pipeline.licence,
+            "reading": self.pipeline.reader.config.to_json(),
             "segment": asdict(self.config),
             "proposals": (proposer.config if (proposer := self.pipeline.proposer) else ProposalConfig()).used(),
         }
@@ -226,7 +229,7 @@ class Segmenter:
     def _look(self, steps: list[Step]) -> Iterator[Look]:
         """What the towers say of steps that all have sound."""
         views, context = self._enter(steps)
-        patches, agreement, compared, sounds = self._read(views, context)
+        patches, agreement, compared, sounds = self._read(steps, views, context)
         presences = [None] * len(steps)
         of_pictures = compared is None and self.config.gate_rank > 0
         if self.config.gate_frozen > -1 or of_pictures:
@@ -251,9 +254,10 @@ class Segmenter:
 
         Returns (patches (B, G, G, E) float32 of unit length, agreement (B, G, G) float32: what the adapters' read-out
         says, in [0, 1]; or cosines in [-1, 1]; or, where scores are relative, cosines in standard deviations of the
-        bank above its mean). Every step must have audio.
+        bank above its mean). The grid is the encoder's, or, read by proxy, that of the other model. Every step must
+        have audio.
         """
-        return self._read(*self._enter(steps))[:2]
+        return self._read(steps, *self._enter(steps))[:2]
 
     @torch.no_grad()
     def frozen_presence(self, steps: list[Step]) -> np.ndarray:
@@ -272,11 +276,11 @@ class Segmenter:
         return views, towers.hear(self._mels(steps).to(self.device))
 
     def _read(
-        self, views: list[Tensor], context: AudioContext
+        self, steps: list[Step], views: list[Tensor], context: AudioContext
     ) -> tuple[np.ndarray, np.ndarray, list[Comparison] | None, Tensor]:
         """Patches and agreement as `features` gives them; the patches beside the bank, None where no cosine decides or
         nothing needs it; and the sounds' embeddings (B, E)."""
-        towers, patches = self.pipeline.towers, self._patches(views, context)
+        towers, patches = self.pipeline.towers, self._patches(steps, views, context)
         sounds = self.pipeline.encoder.audio_direction(context.tokens)
         flat, compared = patches.float().cpu().numpy(), None
         if towers.readout is not None:
@@ -297,12 +301,13 @@ class Segmenter:
         encoder = self.pipeline.encoder
         return torch.stack([encoder.presence(tokens, context.tokens) for tokens in frozen]).mean(0).tolist()
 
-    def _patches(self, views: list[Tensor], context: AudioContext) -> Tensor:
+    def _patches(self, steps: list[Step], views: list[Tensor], context: AudioContext) -> Tensor:
         """Audio-enhanced features (B, G, G, E) of unit length, averaged over the views of each frame."""
-        encoder, towers = self.pipeline.encoder, self.pipeline.towers
-        features = []
-        for tokens in views:
-            patches = encoder.project_image(towers.suffix(tokens, context, reading=encoder.config.reading))
+        encoder, towers, reader = self.pipeline.encoder, self.pipeline.towers, self.pipeline.reader
+        frames, features = [step.frame for step in steps], []
+        for tokens, seen in zip(views, (frames, [frame[:, ::-1] for frame in frames]), strict=False):
+            how = reader.keywords(reader.likeness(seen), device=self.device)
+            patches = encoder.project_image(towers.suffix(tokens, context, **how))
             side = math.isqrt(patches.shape[1])
             features.append(patches.unflatten(1, (side, side)))
         if len(features) == 1:

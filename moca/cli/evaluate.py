@@ -24,6 +24,7 @@ from moca.cli.options import (
 from moca.errors import InputError
 from moca.evaluation.config import BootstrapConfig, GalleryConfig
 from moca.evaluation.datasets import DATASETS
+from moca.foundation.imagebind.reading import PatchReading
 from moca.methods import Loading, own_settings
 from moca.segmentation.config import ProposalConfig, SegmentConfig
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     loading=Loading,
     proposing=ProposalConfig,
     segmentation=SegmentConfig,
+    reading=PatchReading,
     bootstrap=BootstrapConfig,
     gallery=GalleryConfig,
     defaults=("loading", "bootstrap", "gallery"),
@@ -47,6 +49,7 @@ def command(
     loading: Given,
     proposing: Given,
     segmentation: Given,
+    reading: Given,
     bootstrap: Given,
     gallery: Given,
     data: Annotated[str, typer.Option("--data", help=f"{', '.join(DATASETS)}.")] = "s4",
@@ -83,7 +86,7 @@ def command(
     from moca.methods import load_method
 
     shown, sampling, share = GalleryConfig(**gallery), BootstrapConfig(**bootstrap), _share(shard)
-    chosen = own_settings(loading, proposing, segmentation, adapters=adapters, frozen=frozen)
+    chosen = own_settings(loading, proposing, segmentation, reading, adapters=adapters, frozen=frozen)
     chosen |= parsed_settings(settings)
     data, model = subset or data, model or "mini"
     clips = read_data(data, root, split=split, model=model, tagger=tagger, device=device)

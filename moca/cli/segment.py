@@ -23,6 +23,7 @@ from moca.cli.options import (
     parsed_settings,
     takes,
 )
+from moca.foundation.imagebind.reading import PatchReading
 from moca.methods import Loading, own_settings
 from moca.output.config import OutputConfig
 from moca.segmentation.config import ProposalConfig, SegmentConfig
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     loading=Loading,
     proposing=ProposalConfig,
     segmentation=SegmentConfig,
+    reading=PatchReading,
     output=OutputConfig,
     defaults=("loading", "output"),
 )
@@ -45,6 +47,7 @@ def command(
     loading: Given,
     proposing: Given,
     segmentation: Given,
+    reading: Given,
     method: METHOD = "moca",
     model: MODEL = None,
     adapters: ADAPTERS = None,
@@ -61,7 +64,7 @@ def command(
     from moca.methods import load_method
     from moca.output.batch import is_single, run_folders, segment_many
 
-    chosen = own_settings(loading, proposing, segmentation, adapters=adapters, frozen=frozen)
+    chosen = own_settings(loading, proposing, segmentation, reading, adapters=adapters, frozen=frozen)
     chosen |= parsed_settings(settings)
     config = OutputConfig(**output)
     run_folders(inputs, out)  # refuse before loading a model, this and what follows

@@ -77,6 +77,10 @@ class Row:
     """Boxes of what words name (Grounding DINO)."""
     tags: str
     """What is heard, in words (AST)."""
+    reading: str | None = "proxy"
+    """How patches are read where nothing else is said (`PatchReading.reading`), "proxy" with the row's own `images`
+    where they are here and "clear" until then; None is the encoder's own way. A ViT-H's tokens say next to nothing of
+    places: 7.1 mIoU by its tokens, 29.1 by self-self attention, 44.4 by "proxy" (arXiv 2408.04883)."""
     architecture: str = "huge"
     """The encoder without its weights: the classmethod of `ImageBindConfig` that describes it."""
     note: str | None = None
@@ -100,6 +104,7 @@ CATALOGUE: dict[str, Row] = {
         Row(
             name="mini",
             **dict.fromkeys(ROLES, BUNDLED),
+            reading=None,
             architecture="mini",
             note="knows only Soundstage's classes",
         ),

@@ -13,9 +13,11 @@ from moca.adapters import AdaAVConfig, AdaptedTowers, fingerprint, load_adapters
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, load_role
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.foundation.manifest import bundled_weights, find_entry
 from moca.pipeline.card import CARD, card_of, read_card
 from moca.pipeline.parts import described_parts
+from moca.pipeline.reading import choose_reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,10 @@ class Foundation:
     """What may be done with the results."""
     notice: str | None = None
     """What a user must know before believing them, or None."""
+    reader: PatchReader | None = None
+    """How its patches are read, in training as in segmentation; None is the encoder's own way."""
+    reading: dict[str, Any] = field(default_factory=dict)
+    """Entries of the run's card that say so."""
     parts: dict[str, Any] = field(default_factory=dict)
     """Entries of the run's card for mask proposals; none for a row, whose own follow from the reference."""
 
@@ -43,12 +49,16 @@ def load_encoder(model: str | Path = BUNDLED, *, device: str | torch.device = "c
         model = BUNDLED
     card, folder = card_of(model)
     check_fetched(card)
-    named = card["encoder"]
+    named, encoder = card["encoder"], read_encoder(card, folder, device)
+    chosen = choose_reading(card, folder, encoder.config, {})
+    reader, _ = chosen.load(device)
     return Foundation(
-        encoder=read_encoder(card, folder, device),
+        encoder=encoder,
+        reader=reader,
+        reading=chosen.entries(),
         reference=named if named in CATALOGUE else str((folder / named).resolve()),
-        licence=card["licence"],
-        notice=card.get("notice"),
+        licence="; ".join([card["licence"], *chosen.licences(card["encoder"])]),
+        notice=" ".join(filter(None, (card.get("notice"), chosen.notice))) or None,
         parts={} if str(model) in CATALOGUE else described_parts(card, folder),
     )
 

@@ -14,10 +14,12 @@ from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.pipeline.bank import sound_bank
-from moca.pipeline.card import UNCALIBRATED, card_of
+from moca.pipeline.card import OPEN_GATE, UNCALIBRATED, card_of
 from moca.pipeline.encoder import check_fetched, encoder_prints, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of
+from moca.pipeline.reading import choose_reading
 from moca.segmentation.config import SegmentConfig
 from moca.segmentation.proposals import Proposer
 from moca.segmentation.relative import SoundBank
@@ -43,6 +45,8 @@ class Pipeline:
     """What a user must know before believing them, or None."""
     fingerprints: dict[str, str] = field(default_factory=dict)
     """Of the encoder, the adapters and what makes mask proposals."""
+    reading: PatchReader | None = None
+    """How patches are read; None is the encoder's own way."""
     proposer: Proposer | None = None
     """Makes mask proposals; None where the coarse mask is the result."""
     bank: SoundBank | None = None
@@ -50,6 +54,11 @@ class Pipeline:
     frozen_segment: SegmentConfig | None = None
     """Settings of the same model without its adapters, with the gate calibrated for the encoder alone; None where
     nobody knows them."""
+
+    @property
+    def reader(self) -> PatchReader:
+        """How patches are read."""
+        return self.reading or PatchReader.of(self.encoder.config)
 
 
 def load_pipeline(
@@ -61,6 +70,7 @@ def load_pipeline(
     device: str | torch.device = "cpu",
     proposals: Mapping[str, Any] | None = None,
     bank: str | Path | None = None,
+    reading: Mapping[str, Any] | None = None,
 ) -> Pipeline:
     """Build a pipeline.
 
@@ -68,14 +78,15 @@ def load_pipeline(
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
     that folder. weights: "trained", or "random" for the architecture of a row alone, every part in its published size,
     without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. bank: a
-    folder of a user's clips, to be the other sounds. Raises InputError, in one line, for a model that is not there,
-    adapters of another encoder, or a folder without sound.
+    folder of a user's clips, to be the other sounds. reading: fields of `PatchReading` that replace the model's own,
+    which needs a frozen encoder; what was calibrated for its own reading is then left out. Raises InputError, in one
+    line, for a model that is not there, adapters of another encoder, or a folder without sound.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
-    requested = dict(proposals or {})
+    requested, asked = dict(proposals or {}), dict(reading or {})
     if weights == "random":
-        return _with_bank(_random_pipeline(str(model), seed, device, requested), bank)
+        return _with_bank(_random_pipeline(str(model), seed, device, requested, asked), bank)
     card, folder = card_of(model)
     check_fetched(card)
     parts = parts_of(card, folder, requested)
@@ -84,19 +95,27 @@ def load_pipeline(
     if adapters == "default":
         chosen = folder / card["adapters"] if card.get("adapters") else None
     towers, prints, extra = read_towers(encoder, chosen, device)
+    chosen_reading = choose_reading(
+        card, folder, encoder.config, asked, trained=extra.get("reading"), adapted=chosen is not None
+    )
+    reader, reader_prints = chosen_reading.load(device)
     calibration = extra.get("segment")
-    frozen = SegmentConfig(**card.get("frozen_segment", {}))
+    frozen = SegmentConfig(**(card.get("frozen_segment", {}) if chosen_reading.own else UNCALIBRATED))
     proposer, proposer_prints = make_proposer(parts, device)
-    notices = (card.get("notice"), None if calibration else card.get("frozen_notice"), parts.notice)
+    gate_notice = card.get("frozen_notice") if chosen_reading.own else OPEN_GATE
+    notices = (card.get("notice"), None if calibration else gate_notice, parts.notice, chosen_reading.notice)
     pipeline = Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
         adapted=chosen is not None,
         segment=SegmentConfig(**calibration) if calibration else frozen,
-        licence="; ".join([card["licence"], *parts.licences(card["encoder"])]),
+        licence="; ".join(
+            [card["licence"], *parts.licences(card["encoder"]), *chosen_reading.licences(card["encoder"])]
+        ),
         notice=" ".join(notice for notice in notices if notice) or None,
-        fingerprints=prints | proposer_prints,
+        fingerprints=prints | proposer_prints | reader_prints,
+        reading=reader,
         proposer=proposer,
         frozen_segment=frozen,
     )
@@ -110,12 +129,21 @@ def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
     return replace(pipeline, bank=sound_bank(pipeline.encoder, pipeline.fingerprints["encoder"], folder))
 
 
-def _random_pipeline(model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any]) -> Pipeline:
+def _random_pipeline(
+    model: str,
+    seed: int,
+    device: str | torch.device,
+    requested: Mapping[str, Any],
+    asked: Mapping[str, Any],
+) -> Pipeline:
     """The architecture of a row with random weights: every model that it segments with, without any file."""
     if model not in CATALOGUE:
         raise InputError(f"random weights are for one of {', '.join(CATALOGUE)}, got {model}; choose one.")
-    proposer, proposer_prints = make_proposer(parts_of(*card_of(model), requested, fileless=True), device, seed=seed)
+    card, folder = card_of(model)
+    proposer, proposer_prints = make_proposer(parts_of(card, folder, requested, fileless=True), device, seed=seed)
     config = getattr(ImageBindConfig, CATALOGUE[model].architecture)()
+    chosen_reading = choose_reading(card, folder, config, asked, fileless=True)
+    reader, reader_prints = chosen_reading.load(device, seed=seed)
     encoder = random_imagebind(config, seed=seed).to(device)
     return Pipeline(
         name=model,
@@ -125,7 +153,8 @@ def _random_pipeline(model: str, seed: int, device: str | torch.device, requeste
         segment=SegmentConfig(**UNCALIBRATED),
         licence="none: untrained weights",
         notice="The weights are random: the masks mean nothing.",
-        fingerprints={**encoder_prints(encoder), **proposer_prints},
+        fingerprints={**encoder_prints(encoder), **proposer_prints, **reader_prints},
+        reading=reader,
         proposer=proposer,
         frozen_segment=SegmentConfig(**UNCALIBRATED),
     )

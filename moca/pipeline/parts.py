@@ -87,8 +87,8 @@ def read_parts(card: Mapping[str, Any], folder: Path, requested: Mapping[str, An
     except (InputError, TypeError) as error:
         raise InputError(f"proposals in {path} cannot be used: {error}") from None
     parts = Parts(
-        masks=_locate("masks", card.get("masks"), folder),
-        objects=_locate("objects", card.get("objects"), folder),
+        masks=locate("masks", card.get("masks"), folder),
+        objects=locate("objects", card.get("objects"), folder),
         config=replace(config, **_threshold(config, requested), **requested),
     )
     for name in needed(parts.config.kind):
@@ -166,10 +166,10 @@ def make_proposer(
 def described_parts(card: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The entries of a card that lies in a folder, for a card that lies elsewhere: folders become absolute."""
     entries = {name: card[name] for name in ENTRIES if name in card}
-    return entries | {name: _locate(name, entries[name], folder) for name in ("masks", "objects") if name in entries}
+    return entries | {name: locate(name, entries[name], folder) for name in ("masks", "objects") if name in entries}
 
 
-def _locate(role: str, name: str | None, folder: Path) -> str | None:
+def locate(role: str, name: str | None, folder: Path) -> str | None:
     """A name as the loaders take it: a folder beside the card, unless it is mini, absolute, a hub id, or known to the
     manifest or to a loader of its own."""
     if name is None or name == BUNDLED or Path(name).is_absolute():

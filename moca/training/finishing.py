@@ -47,6 +47,7 @@ def write_model(
             adapted=adapted,
             segment=starting_settings(towers),
             licence=foundation.licence,
+            reading=foundation.reader,
         )
         return asdict(calibrate(Segmenter(pipeline, batch_steps=32, device=device), corpus))
 
@@ -55,7 +56,13 @@ def write_model(
     progress("calibrating", 1, 2)
     frozen = settle(frozen_towers(encoder), adapted=False)
     progress("calibrating", 2, 2)
-    extra = {"segment": segment, "config": config.to_dict(), "corpus": corpus.fingerprint, "version": __version__}
+    extra = {
+        "segment": segment,
+        **foundation.reading,
+        "config": config.to_dict(),
+        "corpus": corpus.fingerprint,
+        "version": __version__,
+    }
     save_adapters(out / ADAPTERS, towers, fingerprint=encoder_print, extra=extra)
     card = {
         "format": PIPELINE_FORMAT,
@@ -65,6 +72,7 @@ def write_model(
         "frozen_segment": frozen,
         "licence": foundation.licence,
         "notice": foundation.notice,
+        **foundation.reading,
         **foundation.parts,
     }
     write_json_whole(out / CARD, card)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from moca.adapters import fingerprint
+from moca.adapters import Reading, fingerprint
 from moca.corpus.corpus import Corpus
-from moca.foundation.imagebind.config import Reading
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
 from moca.segmentation.config import SegmentConfig
@@ -41,9 +41,13 @@ def frozen_print(encoder: ImageBind) -> str:
 class FrozenReader:
     """Frozen features of frames and sounds, on the encoder's device, without graphs."""
 
-    def __init__(self, encoder: ImageBind, *, reading: Reading | None = None) -> None:
-        """reading: how patch features are read; None takes the encoder's own way."""
-        self.encoder, self.reading = encoder, reading or encoder.config.reading
+    def __init__(
+        self, encoder: ImageBind, *, reader: PatchReader | None = None, reading: Reading | None = None
+    ) -> None:
+        """reader: how patch features are read, on the encoder's own grid; None takes the encoder's own way. reading:
+        another reading in its place. Raises InputError for proxy without a DINO."""
+        self.encoder = encoder
+        self.reader = (reader or PatchReader.of(encoder.config)).as_reading(reading)
         self.side = encoder.config.image_grid[0]
 
     @property
@@ -68,10 +72,19 @@ class FrozenReader:
         ]
         return torch.cat(parts).numpy()
 
+    def likeness(self, frames: np.ndarray) -> Tensor | None:
+        """What the reading needs of (B, S, S, 3) uint8 frames besides their pixels, one feature a patch of the encoder;
+        see `PatchReader`. None where it needs nothing."""
+        return self.reader.likeness(frames, side=self.side)
+
     @torch.no_grad()
-    def patches(self, pixels: Tensor) -> Tensor:
-        """Joint-space patch features (B, N, E) of unit length, averaged with those of the mirrored frames."""
-        plain, mirrored = self._joint(pixels), self._joint(pixels.flip(-1))
+    def patches(self, pixels: Tensor, frames: np.ndarray | None = None) -> Tensor:
+        """Joint-space patch features (B, N, E) of unit length, averaged with those of the mirrored frames.
+
+        pixels: of the frames, as `pixels` gives them; frames: needed under reading proxy alone.
+        """
+        mirror = None if frames is None else frames[:, :, ::-1]
+        plain, mirrored = self._joint(pixels, frames), self._joint(pixels.flip(-1), mirror)
         flipped = mirrored.unflatten(1, (self.side, self.side)).flip(2).flatten(1, 2)
         return F.normalize((plain + flipped).float(), dim=-1)
 
@@ -83,9 +96,10 @@ class FrozenReader:
         tower = self.encoder.image_tower
         return self.encoder.class_direction(tower(tower.tokens(pixels))).float()
 
-    def _joint(self, pixels: Tensor) -> Tensor:
+    def _joint(self, pixels: Tensor, frames: np.ndarray | None) -> Tensor:
         tower = self.encoder.image_tower
-        return self.encoder.project_image(tower(tower.tokens(pixels), reading=self.reading))
+        how = self.reader.keywords(None if frames is None else self.likeness(frames), device=self.device)
+        return self.encoder.project_image(tower(tower.tokens(pixels), **how))
 
     @torch.no_grad()
     def middle(self, pixels: Tensor) -> Tensor:

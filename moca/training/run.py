@@ -16,6 +16,7 @@ from moca.corpus.finding import find_clips
 from moca.errors import InputError
 from moca.foundation.catalogue import CATALOGUE
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.pipeline.encoder import Foundation, base_model, default_blocks, encoder_prints, load_encoder
 from moca.pipeline.models import load_models
 from moca.training.checkpoints import Origin
@@ -99,7 +100,15 @@ def train_run(
         if (out / CARD).is_file():
             return replace(summary, reused=True)
     with run.accelerator.main_process_first():
-        prepared = prepare(run.encoder, corpus, config, out / PREPARED, images=run.images, progress=progress)
+        prepared = prepare(
+            run.encoder,
+            corpus,
+            config,
+            out / PREPARED,
+            images=run.images,
+            reader=run.foundation.reader,
+            progress=progress,
+        )
     options = {"source": source, "clips": clips, "model": model, "dino": dino}
     options = {name: None if value is None else str(value) for name, value in options.items()}
     if run.accelerator.is_main_process:
@@ -108,7 +117,7 @@ def train_run(
         write_record(out, {**options, "steps_per_video": steps_per_video}, origin)
     run.accelerator.wait_for_everyone()
     train(
-        Objective(run.encoder, run.towers, corpus, config, prepared),
+        Objective(run.encoder, run.towers, corpus, config, prepared, reader=run.foundation.reader),
         config,
         out,
         resume=resume,
@@ -164,8 +173,15 @@ def _set_up(config: TrainConfig, model: str | Path, dino: str | Path | None, dev
         foundation=foundation,
         towers=towers,
         images=images,
-        prints={**encoder_prints(foundation.encoder), **dino_print},
+        prints={**encoder_prints(foundation.encoder), **dino_print, **_reading_print(foundation)},
     )
+
+
+def _reading_print(foundation: Foundation) -> dict[str, str]:
+    """The fingerprint of how patches are read; nothing where that is the encoder's own way, which is part of it."""
+    own = PatchReader.of(foundation.encoder.config).made_of
+    made_of = own if foundation.reader is None else foundation.reader.made_of
+    return {} if made_of == own else {"reading": content_name("reading", **made_of)}
 
 
 def _summary(out: Path, corpus: Corpus, run: _Run) -> RunSummary:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from moca.adapters import AdaAVConfig, AdaptedTowers, make_plan
+from moca.adapters import AdaAVConfig, AdaptedTowers, affinity, make_plan
 
 
 class TinyTower(nn.Module):
@@ -39,6 +39,11 @@ class TinyTower(nn.Module):
     def values(self, block, x):
         return self.out[block](self.qkv[block](_norm(x)).chunk(3, -1)[2])
 
+    def self_self_attend(self, block, x, by):
+        parts = dict(zip(("query", "key", "value"), self.qkv[block](_norm(x)).chunk(3, -1), strict=True))
+        alike = (parts[by] @ parts[by].transpose(1, 2) * self.width**-0.5).softmax(-1)
+        return self.out[block](alike @ parts["value"])
+
 
 def _norm(x):
     return nn.functional.layer_norm(x, x.shape[-1:])
@@ -61,6 +66,18 @@ def clip():
     return SimpleNamespace(
         pixels=torch.randn(3, 6, 4, generator=generator), mels=torch.randn(3, 7, 3, generator=generator)
     )
+
+
+@pytest.fixture
+def how():
+    """how(reading) -> keywords of `suffix` for the clip's three images: proxy with weights of their own."""
+
+    def keywords(reading):
+        features = torch.randn(3, 6, 5, generator=torch.Generator().manual_seed(5))
+        guide = affinity(features, beta=1.2, gamma=3.0) if reading == "proxy" else None
+        return {"reading": reading, "guide": guide}
+
+    return keywords
 
 
 @pytest.fixture

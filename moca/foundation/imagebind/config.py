@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from moca.adapters.readings import Reading
 from moca.core.settings import Settings, setting
 from moca.errors import InputError
 from moca.media.logmel import LogMelConfig
 
 Stem = Literal["patch", "conv"]
 Pooling = Literal["class", "dense"]
+OwnReading = Literal["token", "value", "value2", "clear"]
+"""Readings that need no other model; see `moca.adapters.Reading`."""
 CONV_STEM_STRIDE = 8
 TOP_SHARE = 0.025
 """Patches that speak for a picture: the best of them, 5 of 14 x 14, 6 of 16 x 16."""
@@ -52,9 +53,9 @@ class ImageBindConfig(Settings):
         help="What the towers were trained through: the image's class token (official) or its patches (dense).",
         hint="correct it",
     )
-    reading: Reading = setting(
+    reading: OwnReading = setting(
         "token",
-        help="How patch features are read: last block's tokens, its value path (MaskCLIP), or that of the last two.",
+        help="How patch features are read where a model's card says nothing else; see `PatchReading`.",
         hint="correct it",
     )
     temperature: float = setting(

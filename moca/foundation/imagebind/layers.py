@@ -7,11 +7,13 @@ Sources: ImageBind models/transformer.py, multimodal_preprocessors.py, helpers.p
 """
 
 from itertools import pairwise
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from moca.adapters.readings import SelfSelf
 from moca.errors import InputError
 
 NORM_EPS = 1e-6
@@ -60,6 +62,19 @@ class Attention(nn.Module):
         own = linear(x, self.in_proj_weight[2 * width :], self.in_proj_bias[2 * width :])
         return self.out_proj(own)
 
+    def self_self(self, x: Tensor, by: SelfSelf) -> Tensor:
+        """(B, L, D) -> (B, L, D): self-self attention, softmax(p p^T / sqrt(d)) v per head, p what `by` names.
+
+        d is the head's width; the class token takes part. Images only: a learned extra key has no query. Source:
+        ClearCLIP (arXiv 2407.12442), section 3.
+        """
+        weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
+        rows = get_args(SelfSelf).index(by), 2
+        p, v = (linear(x, weights[row], biases[row]) for row in rows)
+        p, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (p, v))
+        mixed = functional.scaled_dot_product_attention(p, p, v)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
+
 
 class Mlp(nn.Module):
     """Two linear layers around an exact GELU."""
@@ -94,6 +109,10 @@ class Block(nn.Module):
     def values(self, x: Tensor) -> Tensor:
         """The value path of the attention branch, without adding x."""
         return self.attn.values(self.norm_1(x))
+
+    def self_self_attend(self, x: Tensor, by: SelfSelf) -> Tensor:
+        """The attention branch by self-self attention, without adding x."""
+        return self.attn.self_self(self.norm_1(x), by)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attend(x)

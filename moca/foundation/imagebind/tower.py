@@ -8,7 +8,8 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from moca.adapters.readings import VALUE_BLOCKS, Reading
+from moca.adapters.last_block import check_reading, read_last_blocks, without_high_norms
+from moca.adapters.readings import LAST_BLOCKS, Reading, SelfSelf
 from moca.errors import InputError
 from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.layers import Stem, Trunk, keep_some
@@ -54,19 +55,39 @@ class ImageBindTower(nn.Module):
         """Value path of a block's attention, (B, L, D): no token sees another, x is not added."""
         return self.trunk.blocks[block].values(x)
 
-    def forward(self, x: Tensor, *, reading: Reading = "token") -> Tensor:
-        """All blocks: tokens from `tokens` -> (B, L, D).
+    def self_self_attend(self, block: int, x: Tensor, by: SelfSelf) -> Tensor:
+        """Attention branch of a block with tokens compared by their queries, keys or values, x not added."""
+        if by not in get_args(SelfSelf):
+            raise InputError(
+                f"self-self attention must be by one of {', '.join(get_args(SelfSelf))}, got {by!r}; choose one."
+            )
+        return self.trunk.blocks[block].self_self_attend(x, by)
 
-        reading: how the last blocks are run; see `moca.adapters.readings`.
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        reading: Reading = "token",
+        guide: Tensor | None = None,
+        self_self: SelfSelf = "query",
+        high_norm: float | None = None,
+    ) -> Tensor:
+        """All blocks: tokens from `tokens` -> (B, L, D), under reading "proxy" (B, 1 + M, D).
+
+        reading, guide, self_self, high_norm: how the last blocks are run; see `moca.adapters.AdaptedTowers.suffix`,
+        which does the same with adapters.
         """
         if reading not in get_args(Reading):
             raise InputError(f"reading must be one of {', '.join(get_args(Reading))}, got {reading!r}; choose one.")
-        mixed = self.depth - VALUE_BLOCKS[reading]
-        for block in self.trunk.blocks[:mixed]:
+        check_reading(reading, guide, x)
+        last = self.depth - LAST_BLOCKS[reading]
+        for block in self.trunk.blocks[:last]:
             x = block(x)
-        for block in self.trunk.blocks[mixed:]:
-            x = block.values(x)
-        return x
+        if high_norm is not None:
+            x = without_high_norms(x, high_norm)
+        if reading == "token":
+            return self.trunk.blocks[last](x)
+        return read_last_blocks(self, x, reading=reading, guide=guide, self_self=self_self)
 
     def _check_pixels(self, pixels: Tensor) -> None:
         shape, patch = tuple(pixels.shape), self.config.patch

@@ -66,7 +66,7 @@ class Distillation:
         targets, weights = self._labels(draw)
         entering, waves = self._tokens(draw), self._waves(draw)
         context = self.adapted.hear(waves.reshape(-1, waves.shape[-1]))
-        tokens = self.adapted.suffix(entering, context, reading=self.adapted.encoder.config.reading)
+        tokens = self.adapted.suffix(entering, context, likeness=self._likeness(draw))
         logits = self._logits(self.adapted.encoder.project_image(tokens).float(), context.tokens)
         return distillation_loss(
             logits,
@@ -120,6 +120,14 @@ class Distillation:
         tokens = self.adapted.prefix(self.labels.rows[draw.anchors])[draw.frame_of_pair]
         index = draw.patches_of_pair.to(tokens.device)[..., None].expand(-1, -1, tokens.shape[-1])
         return torch.cat([tokens[:, :1], tokens[:, 1:].gather(1, index)], dim=1)
+
+    def _likeness(self, draw: Draw) -> Tensor | None:
+        """What the reading needs of the patches looked at of every pair, (B S, n, C); None where it needs nothing."""
+        found = self.adapted.likeness(self.labels.rows[draw.anchors])
+        if found is None:
+            return None
+        index = draw.patches_of_pair[..., None].expand(-1, -1, found.shape[-1])
+        return found[draw.frame_of_pair].gather(1, index)
 
     def _waves(self, draw: Draw) -> np.ndarray:
         """What is played to every pair, (B, S, samples) float32."""

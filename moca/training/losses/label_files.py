@@ -17,6 +17,7 @@ from moca.core.files import write_json_whole, written_whole
 from moca.core.progress import Progress, silent
 from moca.corpus.corpus import Corpus
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.training.config import LabelConfig
 from moca.training.losses.pseudo_labels import Labeller, Labels
 from moca.training.stored import array_digest, content_name
@@ -34,14 +35,16 @@ def build_labels(
     folder: Path,
     *,
     encoder_print: str,
+    reader: PatchReader | None = None,
     progress: Progress = silent,
 ) -> Labels:
     """Label all anchors, or read them from `folder` when the same ones were made before.
 
     rows: (A,) sounding rows of the corpus. sounds: (A, E) their audio embeddings. encoder_print: see `frozen_print`.
+    reader: see `Labeller`.
     Finished blocks are never made again. Raises InputError when there are too few frames to compare with.
     """
-    labeller = Labeller(encoder, corpus, rows, sounds, config)
+    labeller = Labeller(encoder, corpus, rows, sounds, config, reader=reader)
     source = {"encoder": encoder_print, "corpus": corpus.fingerprint, "rows": array_digest(rows)}
     folder = folder / content_name("labels", format=FORMAT, **labeller.rests_on, **source)
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,9 @@ from torch import Tensor, nn
 
 from moca.adapters import AdaptedTowers
 from moca.corpus.corpus import Corpus
+from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.training.config import TrainConfig
 from moca.training.loop import ParameterGroup
 from moca.training.losses.adapted import AdaptedReader
@@ -26,13 +28,26 @@ class Objective:
     """
 
     def __init__(
-        self, encoder: ImageBind, towers: AdaptedTowers, corpus: Corpus, config: TrainConfig, prepared: Prepared
+        self,
+        encoder: ImageBind,
+        towers: AdaptedTowers,
+        corpus: Corpus,
+        config: TrainConfig,
+        prepared: Prepared,
+        *,
+        reader: PatchReader | None = None,
     ) -> None:
         """towers: around the encoder's own, with the adapters to train. prepared: what `prepare` made of the same
-        encoder, corpus and configuration.
+        encoder, corpus, configuration and reader. reader: how patches are read; None is the encoder's own way. Raises
+        InputError for one that replaces tokens by their neighbours where only some patches are looked at.
         """
+        if reader is not None and reader.config.high_norm is not None and config.distillation and config.keep < 1:
+            raise InputError(
+                f"keep must be 1 with high_norm, which needs all patches of a picture, got {config.keep:g}; set it, or "
+                "leave high_norm out."
+            )
         self.encoder, self.towers, self.config, self.batch = encoder, towers, config, config.batch
-        adapted = AdaptedReader(encoder, towers, corpus)
+        adapted = AdaptedReader(encoder, towers, corpus, reader=reader)
         self.matching = self.distillation = None
         if prepared.mined is not None:
             self.matching = PixelMatching(adapted, prepared.rows, prepared.mined, config)

@@ -16,6 +16,7 @@ from moca.core.progress import Progress, silent
 from moca.corpus.corpus import Corpus
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.training.config import TrainConfig
 from moca.training.frozen import FrozenReader, frozen_print, sounding_rows
 from moca.training.losses.label_files import build_labels
@@ -43,11 +44,13 @@ def prepare(
     folder: Path,
     *,
     images: ImageFeatures | None = None,
+    reader: PatchReader | None = None,
     progress: Progress = silent,
 ) -> Prepared:
     """Mine and label, or read what was mined and labelled before from `folder`, which is made.
 
-    images: needed when neighbours are found by the likeness of pictures. One thread or process prepares in a folder at
+    images: needed when neighbours are found by the likeness of pictures. reader: how patches are read; None is the
+    encoder's own way. One thread or process prepares in a folder at
     a time; others wait for it and then find what it made. Raises InputError for too little data, and where images are
     needed and missing.
     """
@@ -66,6 +69,14 @@ def prepare(
             mined = mine(corpus, rows, sounds, config.mining, folder, images=images, progress=progress)
         if config.distillation:
             labels = build_labels(
-                encoder, corpus, rows, sounds, config.labels, folder, encoder_print=encoder_print, progress=progress
+                encoder,
+                corpus,
+                rows,
+                sounds,
+                config.labels,
+                folder,
+                encoder_print=encoder_print,
+                reader=reader,
+                progress=progress,
             )
     return Prepared(rows=rows, mined=mined, labels=labels)

@@ -32,6 +32,7 @@ from moca.core.progress import Progress, silent
 from moca.corpus.corpus import Corpus
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
+from moca.foundation.imagebind.reader import PatchReader
 from moca.segmentation.edges import snap_to_edges
 from moca.segmentation.gate import support
 from moca.segmentation.kmeans import otsu_threshold
@@ -107,13 +108,21 @@ class Labeller:
     """Labels blocks of anchors; every block is a pure function of the settings, the corpus and the encoder."""
 
     def __init__(
-        self, encoder: ImageBind, corpus: Corpus, rows: np.ndarray, sounds: np.ndarray, config: LabelConfig
+        self,
+        encoder: ImageBind,
+        corpus: Corpus,
+        rows: np.ndarray,
+        sounds: np.ndarray,
+        config: LabelConfig,
+        *,
+        reader: PatchReader | None = None,
     ) -> None:
-        """rows: (A,) sounding rows of the corpus; sounds: (A, E) their audio embeddings.
+        """rows: (A,) sounding rows of the corpus; sounds: (A, E) their audio embeddings. reader: how patches are read
+        where the configuration names no reading; None is the encoder's own way.
 
         Raises InputError where an anchor has too few frames of other videos to be compared with.
         """
-        self.reader = FrozenReader(encoder, reading=config.reading)
+        self.reader = FrozenReader(encoder, reader=reader, reading=config.reading)
         self.corpus, self.rows, self.config = corpus, rows, config
         self.videos, self.sounds = corpus.videos[rows], torch.from_numpy(sounds)
         self.bank_rows = np.sort(np.random.default_rng([config.seed, 11]).permutation(len(rows))[:BANK_ROWS])
@@ -128,7 +137,7 @@ class Labeller:
     def rests_on(self) -> dict[str, Any]:
         """Everything that labels depend on besides encoder, corpus and rows, as JSON values."""
         constants = {"block": BLOCK_ROWS, "bank": BANK_ROWS, "centre": CENTRE_PERCENTILE}
-        return {"config": asdict(self.config), **constants}
+        return {"config": asdict(self.config), "reader": self.reader.reader.made_of, **constants}
 
     def _check_size(self) -> None:
         """Every anchor needs enough frames of other videos; refused before anything is read."""
@@ -148,9 +157,11 @@ class Labeller:
         middles, cosines, presences = [], [], []
         for first in range(0, len(self.bank_rows), BLOCK_ROWS):
             part = self.bank_rows[first : first + BLOCK_ROWS]
-            pixels = self.reader.pixels(self.corpus.frames[self.rows[part]])
+            frames = self.corpus.frames[self.rows[part]]
+            pixels = self.reader.pixels(frames)
             middles.append(self.reader.middle(pixels).half().cpu())
-            cosines.append(torch.einsum("bne,be->bn", self.reader.patches(pixels).cpu(), self.sounds[part]).numpy())
+            patches = self.reader.patches(pixels, frames).cpu()
+            cosines.append(torch.einsum("bne,be->bn", patches, self.sounds[part]).numpy())
             pictures = self._pictures(pixels)
             presences += [
                 self._presence(frame, pictures, index, sound)
@@ -169,7 +180,7 @@ class Labeller:
         sounds = np.concatenate([anchors[:, None], others], axis=1).astype(np.int64)
         frames = self.corpus.frames[self.rows[anchors]]
         pixels = self.reader.pixels(frames)
-        patches, middle = self.reader.patches(pixels).cpu(), self.reader.middle(pixels).cpu()
+        patches, middle = self.reader.patches(pixels, frames).cpu(), self.reader.middle(pixels).cpu()
         pictures = self._pictures(pixels)
         targets = np.zeros((*sounds.shape, self.reader.side, self.reader.side), np.uint8)
         weights = np.ones(sounds.shape, np.float32)

@@ -106,7 +106,7 @@ class PixelMatching:
         distinct, where = np.unique(np.concatenate(roles), return_inverse=True)  # an image may play several roles
         context = self.adapted.hear(self.adapted.corpus.sound(anchors)).select(torch.arange(len(anchors)).repeat(3))
         entering = self.adapted.prefix(distinct)[torch.from_numpy(where)]
-        tokens = self.adapted.suffix(entering, context)[:, 1:]
+        tokens = self.adapted.suffix(entering, context, likeness=self.adapted.likeness(np.concatenate(roles)))[:, 1:]
         side = self.adapted.reader.side
         maps = tokens.transpose(1, 2).unflatten(2, (side, side)).split(len(anchors))  # three of (B, C, G, G)
         return triplet_loss(*maps, self.config.pixel_matching)

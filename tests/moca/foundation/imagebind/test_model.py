@@ -314,7 +314,7 @@ def test_impossible_requests_are_refused(tiny, mini):
         "keep must be above 0 and at most 1, got 0.0; correct it."
     )
     assert refusal(tiny.image_tower, torch.zeros(1, 5, 40), reading="key") == (
-        "reading must be one of token, value, value2, got 'key'; choose one."
+        "reading must be one of token, value, value2, clear, proxy, got 'key'; choose one."
     )
     assert refusal(fold_batchnorm, tiny) == (
         "only an unfolded model with stem 'conv' can be folded, got one of stem 'patch'; use it as it is."
