@@ -22,6 +22,8 @@ from typing import Any
 
 from moca.core.files import write_text_whole
 
+RULE = "crops"
+"""How proposals are chosen: the one that costs most, a pass of the image tower for each of them."""
 GIB = 2**20
 """KiB, as Linux tells the peak."""
 
@@ -63,9 +65,8 @@ def watched(segmenter: Any) -> Clock:
         clock.watch(pipeline.proposer.objects, "detect", "OWLv2")
         clock.watch(pipeline.proposer.masks, "encode", "SAM, frame")
         clock.watch(pipeline.proposer.masks, "from_boxes", "SAM, boxes")
-    images = getattr(pipeline, "images", None)
-    if images is not None:
-        clock.watch(images, "patches", "DINO")
+    if pipeline.reader.images is not None:
+        clock.watch(pipeline.reader.images, "patches", "DINO")
     return clock
 
 
@@ -75,7 +76,7 @@ def child(video: Path, model: str, steps: int, weights: str) -> None:
     from moca.segmenter import Segmenter
 
     began = time.perf_counter()
-    segmenter = Segmenter.load(model, weights=weights, device="cpu", batch_steps=1)
+    segmenter = Segmenter.load(model, weights=weights, device="cpu", batch_steps=1, rule=RULE)
     loaded = time.perf_counter()
     clock = watched(segmenter)
     results = list(segmenter.segment_steps(islice(read_steps(video), steps)))
