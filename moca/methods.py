@@ -49,6 +49,9 @@ class Loading(Settings):
     weights: Literal["trained", "random"] = setting(
         "trained", help="trained, or random: the architecture alone.", option=True
     )
+    calibration: str | None = setting(
+        None, help="File of moca calibrate: gates, level and heat range for this very model.", option=True
+    )
     bank: str | None = setting(
         None,
         help="Folder of videos or sounds that are the other sounds which a step's own is compared with; none takes "

@@ -110,6 +110,7 @@ class Segmenter:
         delta: float | None = None,
         crop_batch: int | None = None,
         bank: str | Path | None = None,
+        calibration: str | Path | None = None,
         **further: Any,
     ) -> Segmenter:
         """Load a model by name or folder; see `load_pipeline` for model, adapters and weights.
@@ -117,7 +118,8 @@ class Segmenter:
         device: "auto" takes a GPU when there is one. proposals: "none", "boxes" or "grid", or more settings of them;
         rule, match, unmatched, delta, crop_batch: the same fields of `ProposalConfig`; None takes the model's own, and
         another rule's own threshold. bank: a folder of clips that are the other sounds; None takes synthesised ones.
-        Further keywords replace fields of `PatchReading`, which need the frozen encoder alone, and of `SegmentConfig`.
+        calibration: a file of `moca calibrate` for this model. Further keywords replace fields of `PatchReading`, which
+        need the frozen encoder alone, and of `SegmentConfig`.
         """
         device = resolve_device(device)
         settings = {"kind": proposals, "rule": rule, "match": match, "unmatched": unmatched, "delta": delta}
@@ -128,7 +130,14 @@ class Segmenter:
             requested = {**batch, **proposals.used(), **requested, "kind": proposals.kind}
         reading = {name: further.pop(name) for name in PatchReading.__dataclass_fields__ if name in further}
         pipeline = load_pipeline(
-            model, adapters=adapters, weights=weights, device=device, proposals=requested, bank=bank, reading=reading
+            model,
+            adapters=adapters,
+            weights=weights,
+            device=device,
+            proposals=requested,
+            reading=reading,
+            bank=bank,
+            calibration=calibration,
         )
         config = replace(pipeline.segment, **further)
         return cls(pipeline, config=config, batch_steps=batch_steps, device=device)

@@ -17,38 +17,76 @@ LIMITS = (
 def write_encoder_card(folder: Path) -> None:
     """README.md of the mini ImageBind from its training.json."""
     training = json.loads((folder / "training.json").read_text())
-    recipe, retrieval = training["recipe"], training["retrieval"]
+    recipe, told, test = training["recipe"], training["retrieval"], training["test"]
+    dense, still = recipe["pooling"] == "dense", training["still"]
+    candidates = told["candidates"]
+    found = {"recall@1": f"recall@1 of a frame's own sound among {candidates} (chance {1 / candidates:.3f})"}
+    found |= {"recall@5": f"recall@5 (chance {5 / candidates:.3f})"}
+    found |= {"class@1": f"class of the sound found first (chance about {1 / told['classes']:.3f})"}
     lines = [
         "# Mini ImageBind",
         "",
         f"Image and audio towers of {training['parameters']:,} parameters in all, in ImageBind's own classes and file "
-        "layout, with a small convolutional stem and dense pooling.",
+        "layout, with a small convolutional stem and "
+        + ("dense pooling." if dense else "pooling by the class token, as ImageBind's."),
         "",
         table(
             {
                 "data": f"{recipe['frames']:,} drawn (frame, second of sound) pairs; kinds: {_shares(training['mix'])}",
                 "supervision": "which frame goes with which sound; no masks, no labels",
-                "loss": "symmetric InfoNCE on the soft maximum over patches of the cosine with the sound",
-                "optimiser": f"AdamW, {recipe['steps']:,} steps of {recipe['batch']} pairs, lr {recipe['lr']}",
+                "learnt here": f"{training['learnt']:,} parameters"
+                + (
+                    ": image trunk, class token, positions and head, from scratch; audio tower and image stem are "
+                    f"those of the dense encoder (SHA-256 `{still}`), kept still"
+                    if still
+                    else ", from scratch"
+                ),
+                "loss": "symmetric InfoNCE on " + _compared(recipe),
+                "optimiser": _optimisers(recipe),
                 "seed": recipe["seed"],
-                "minutes": f"{training['minutes']} on 2 CPU cores, shared with other work",
+                "minutes": f"{training['minutes']} on 2 CPU cores, shared with other work, in {training['precision']}",
                 "last loss": f"{training['last_loss']:.3f}",
-                f"recall@1 of a frame's own sound among {retrieval['candidates']} held-out ones": (
-                    f"{retrieval['recall@1']:.3f} (chance {1 / retrieval['candidates']:.3f})"
-                ),
-                "recall@5": f"{retrieval['recall@5']:.3f}",
-                "class of the sound found first": (
-                    f"{retrieval['class@1']:.3f} (chance about {1 / retrieval['classes']:.3f})"
-                ),
                 "weights": f"`model.safetensors`, float16, SHA-256 `{sha256(folder / 'model.safetensors')}`",
                 "licence": LICENCE,
             }
         ),
         "",
-        f"Made by `python -m recipes.train_mini_imagebind`. {LIMITS}",
+        f"| frames of one object, never learnt from, {candidates} at a time | validation | test | its groups |",
+        "|---|---|---|---|",
+        *(
+            f"| {words} | {told[name]:.3f} | {mean(group[name] for group in test):.3f} | "
+            + ", ".join(f"{group[name]:.3f}" for group in test)
+            + " |"
+            for name, words in found.items()
+        ),
+        "",
+        f"Nothing was chosen by the test frames (split `encoder-test`). Made by `{_command(recipe, still)}`. {LIMITS}",
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines))
+
+
+def _compared(recipe: dict) -> str:
+    if recipe["pooling"] == "dense":
+        return "the soft maximum over patches of the cosine with the sound"
+    return (
+        f"the cosine of class token and sound; for the first {recipe['mean_until']:.0%} of the steps on that of the "
+        "patches' mean, too"
+    )
+
+
+def _optimisers(recipe: dict) -> str:
+    run = f"{recipe['steps']:,} steps of {recipe['batch']} pairs, {recipe['warmup']} of them warm-up, then a cosine"
+    adam = f"AdamW, lr {recipe['lr']}, decay {recipe['weight_decay']}"
+    if recipe["muon_lr"] == 0:
+        return f"{adam}; {run}"
+    muon = f"Muon, lr {recipe['muon_lr']}, decay {recipe['muon_decay']}, for the trunks' matrices"
+    return f"{muon}; {adam}, for the rest; {run}"
+
+
+def _command(recipe: dict, still: str | None) -> str:
+    dense = " --pooling dense" if recipe["pooling"] == "dense" else ""
+    return "python -m recipes.train_mini_imagebind" + dense + (" --still .cache/learning/dense" if still else "")
 
 
 COLUMNS = {

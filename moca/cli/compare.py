@@ -23,10 +23,10 @@ def command(
     bootstrap: Given,
     metric: Annotated[str | None, typer.Option("--metric", help="A metric that single clips have.")] = None,
     of_a: Annotated[
-        str | None, typer.Option("--of-a", help="Which result of A, or which control, where it has several.")
+        str | None, typer.Option("--of-a", help="Which result, control or false positives of A, where it has several.")
     ] = None,
     of_b: Annotated[
-        str | None, typer.Option("--of-b", help="Which result of B, or which control, where it has several.")
+        str | None, typer.Option("--of-b", help="Which result, control or false positives of B, where it has several.")
     ] = None,
 ) -> None:
     """Compare two evaluations of the same clips: difference with interval, p, and clips won and lost."""
@@ -40,14 +40,14 @@ def command(
 
 
 def _picked(path: Path, wanted: str | None, option: str) -> tuple[str, EvaluationResult]:
-    """A result of a file by its label, or one of its controls by its name, with what it is called."""
+    """A result of a file by its label, or one of its controls or false positives by its name, and what it is called."""
     from moca.evaluation import read_results
 
     results = read_results(path)
     choices = {}
     for label, result in results.items():
         choices[label] = (label, result)
-        for control, measured in result.controls.items():
+        for control, measured in {**result.controls, **result.false_positives}.items():
             name = f"{label}, {control}"
             choices[control if len(results) == 1 else name] = (name, measured)
     if wanted is None and len(results) == 1:

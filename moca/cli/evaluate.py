@@ -68,7 +68,7 @@ def command(
         ),
     ] = True,
     false_positives: Annotated[
-        bool, typer.Option("--false-positives", help="Also masked area in a stage's silence, noise and offscreen.")
+        bool, typer.Option("--false-positives", help="Also FPR and G-mIoU in a stage's silence, noise and offscreen.")
     ] = False,
     tagger: TAGGER = None,
     shard: Annotated[

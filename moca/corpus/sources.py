@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from moca.data.avsbench import FRAMES, AVSClip
 from moca.errors import InputError
 from moca.media import probe, read_steps
 
+Kept = TypeVar("Kept")
 FULL_SCALE = 32767
 """The int16 that stands for 1.0; sound is kept in -32767..32767."""
 
@@ -103,32 +104,42 @@ class Source(ABC):
         A last step shorter than half a step is left out, unless it is the only one; the sound of a short step
         is filled up with zeros. Raises InputError for a file that cannot be used, also one that is cut off.
         """
-        most = reading.steps_per_video
-        rows, count = self._wanted(reading, evenly_spread(max(most, self.expected_steps(reading)), most))
-        wanted = evenly_spread(count, most)
-        if not wanted <= rows.keys():  # the headers promised another length
-            rows, _ = self._wanted(reading, wanted)
-        steps = [rows[index] for index in sorted(wanted)]
+
+        def row(step: Step) -> tuple:
+            return square(step.frame, reading.image_size), to_int16(step.audio, reading.samples), step.frame_s
+
+        rows = self._spread(reading, row)
         return Rows(
-            frames=np.stack([frame for frame, _, _ in steps]),
-            waves=np.stack([wave for _, wave, _ in steps]),
-            times_s=np.array([time_s for _, _, time_s in steps], np.float64),
+            frames=np.stack([frame for frame, _, _ in rows]),
+            waves=np.stack([wave for _, wave, _ in rows]),
+            times_s=np.array([time_s for _, _, time_s in rows], np.float64),
         )
 
-    def _wanted(self, reading: ReadingConfig, wanted: set[int]) -> tuple[dict[int, tuple], int]:
-        """(frame, wave, time in s) of the wanted steps by index, and how many steps there are in all."""
-        rows, count = {}, 0
+    def spread_steps(self, reading: ReadingConfig) -> list[Step]:
+        """The steps that `read` makes rows of, as they are in the video; raises InputError as it does."""
+        return self._spread(reading, lambda step: step)
+
+    def _spread(self, reading: ReadingConfig, keep: Callable[[Step], Kept]) -> list[Kept]:
+        """What is kept of at most `steps_per_video` steps, evenly spread, in order."""
+        most = reading.steps_per_video
+        kept, count = self._wanted(reading, evenly_spread(max(most, self.expected_steps(reading)), most), keep)
+        wanted = evenly_spread(count, most)
+        if not wanted <= kept.keys():  # the headers promised another length
+            kept, _ = self._wanted(reading, wanted, keep)
+        return [kept[index] for index in sorted(wanted)]
+
+    def _wanted(
+        self, reading: ReadingConfig, wanted: set[int], keep: Callable[[Step], Kept]
+    ) -> tuple[dict[int, Kept], int]:
+        """What is kept of the wanted steps by index, and how many steps there are in all."""
+        kept, count = {}, 0
         for step in self.steps(reading):
             if step.index and step.end_s - step.start_s < reading.step_s / 2:
                 continue
             count += 1
             if step.index in wanted:
-                rows[step.index] = (
-                    square(step.frame, reading.image_size),
-                    to_int16(step.audio, reading.samples),
-                    step.frame_s,
-                )
-        return rows, count
+                kept[step.index] = keep(step)
+        return kept, count
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Names of the files and folders of AVSS and VGG-SS, for their readers and for Soundstage's writers alike.
+"""Names of the files and folders of AVSS, VGGSound and VGG-SS, for their readers and for Soundstage's writers alike.
 
 Sources: OpenNLPLab/AVSBench, avss/color_dataloader.py; hche11/Localizing-Visual-Sounds-the-Hard-Way, metadata.
 """
@@ -11,6 +11,7 @@ AVSS_PARTS = {"v1s": 5, "v1m": 5, "v2": 10}
 """Frames of a clip of each part, one per second."""
 
 VGGSS_FOLDER = "VGGSound"
+VGGSOUND_TABLE = "vggsound.csv"
 VGGSS_BOX_FILE = "vggss.json"
 VGGSS_CLIP_FOLDER = "clips"
 VGGSS_ANNOTATED_AT_S = 124.5 / 25

@@ -43,7 +43,7 @@ def intervals(
     for metric in parts[0]:
         values = np.concatenate([part[metric] for part in parts])
         if (known := values[~np.isnan(values)]).size:
-            bounds[metric] = _percentiles(known)
+            bounds[metric] = percentiles(known)
     return bounds
 
 
@@ -96,7 +96,7 @@ def paired(
     interval = None
     if samples and len(differences) > 1:
         draws = generator.integers(len(differences), size=(samples, len(differences)))
-        interval = _percentiles(differences[draws].mean(axis=1))
+        interval = percentiles(differences[draws].mean(axis=1))
     exact = len(differences) <= _EXACT_CLIPS
     p = _exact_p(differences) if exact else _sampled_p(differences, permutations, generator)
     better = -differences if lower_is_better else differences
@@ -114,7 +114,8 @@ def paired(
     )
 
 
-def _percentiles(values: np.ndarray) -> Interval:
+def percentiles(values: np.ndarray) -> Interval:
+    """Ends of the 95 % interval of values (N,) without NaN."""
     low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return float(low), float(high)
 

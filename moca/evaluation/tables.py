@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from moca.evaluation.protocols.known import protocol_class
+from moca.evaluation.robustness import robustness_of
 from moca.metrics.column import Column
+from moca.metrics.robustness import COLUMNS as ROBUST
 
 if TYPE_CHECKING:
     from moca.evaluation.result import EvaluationResult
+    from moca.evaluation.robustness import Robustness
 
 
 def rows_of(results: Mapping[str, EvaluationResult]) -> Iterator[tuple[str, str, EvaluationResult]]:
@@ -41,7 +44,7 @@ def shown(value: float, interval: tuple[float, float] | None = None) -> str:
 
 
 def markdown_table(results: Mapping[str, EvaluationResult]) -> str:
-    """One row per result and control, the false positives, what the columns mean, and what is missing."""
+    """One row per result and control, then per kind of false positives, what columns mean, and what is missing."""
     rows = list(rows_of(results))
     metrics = list(dict.fromkeys(metric for _, _, measured in rows for metric in measured.metrics))
     columns = {metric: column_of(rows[0][2], metric) for metric in metrics}
@@ -61,47 +64,61 @@ def markdown_table(results: Mapping[str, EvaluationResult]) -> str:
 
 
 def csv_table(results: Mapping[str, EvaluationResult]) -> str:
-    """The same rows with all digits, each metric followed by the ends of its interval; false positives at the end."""
-    rows = list(rows_of(results))
-    rows += [
-        (label, f"false positives: {name}", measured)
-        for label, result in results.items()
-        for name, measured in result.false_positives.items()
-    ]
-    metrics = list(dict.fromkeys(metric for _, _, measured in rows for metric in measured.metrics))
-    bounded = {metric for _, _, measured in rows for metric in measured.intervals}
+    """The same rows with all digits, each metric followed by the ends of its interval; false positives at the end.
+
+    G-mIoU stands in the rows whose sound nothing that is seen makes.
+    """
+    rows = [(label, control, _figures(result)) for label, control, result in rows_of(results)]
+    at = {(label, control): number for number, (label, control, _) in enumerate(rows)}
+    for label, result in results.items():
+        for name, measured in result.false_positives.items():
+            at[label, name] = len(rows)
+            rows.append((label, f"false positives: {name}", _figures(measured)))
+        for name, found in robustness_of(result).items():
+            values, bounds = rows[at[label, name]][2]
+            values |= {metric: value for metric, value in found.metrics.items() if metric == "g_miou"}
+            bounds |= {metric: ends for metric, ends in found.intervals.items() if metric == "g_miou"}
+    metrics = list(dict.fromkeys(metric for _, _, (values, _) in rows for metric in values))
+    bounded = {metric for _, _, (_, bounds) in rows for metric in bounds}
     ends = {metric: (f"{metric}_low", f"{metric}_high") if metric in bounded else () for metric in metrics}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["method", "control", *(name for metric in metrics for name in (metric, *ends[metric]))])
-    for label, control, measured in rows:
+    for label, control, (values, bounds) in rows:
         cells: list[float | None] = []
         for metric in metrics:
-            value = measured.metrics.get(metric, math.nan)
+            value = values.get(metric, math.nan)
             cells.append(None if math.isnan(value) else value)
             if ends[metric]:
-                cells += measured.intervals.get(metric, (None, None))
+                cells += bounds.get(metric, (None, None))
         writer.writerow([label, control, *cells])
     return text.getvalue()
 
 
+def _figures(measured: EvaluationResult) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Copies of the metrics and their intervals."""
+    return dict(measured.metrics), dict(measured.intervals)
+
+
 def _false_positives(results: Mapping[str, EvaluationResult]) -> list[str]:
     rows = [
-        _row([label, name, shown(measured.metrics["videos"]), _area(measured)])
+        _row([label, name, str(found.clips), *(_cell(found, metric) for metric in ROBUST)])
         for label, result in results.items()
-        for name, measured in result.false_positives.items()
+        for name, found in robustness_of(result).items()
     ]
     if not rows:
         return []
+    titles = [column.title for column in ROBUST.values()]
     header = [
-        _row(["method", "nothing seen sounds", "clips", "mean masked area"]),
-        _row(["---", "---", "---:", "---:"]),
+        _row(["method", "nothing seen sounds", "clips", *titles]),
+        _row(["---", "---", "---:", *("---:" for _ in titles)]),
     ]
-    return ["", "## False positives", "", *header, *rows]
+    words = [f"- {column.title}: {column.meaning}." for column in ROBUST.values()]
+    return ["", "## False positives", "", *header, *rows, "", *words]
 
 
-def _area(measured: EvaluationResult) -> str:
-    return shown(measured.metrics["mask_area"], measured.intervals.get("mask_area"))
+def _cell(found: Robustness, metric: str) -> str:
+    return shown(found.metrics.get(metric, math.nan), found.intervals.get(metric))
 
 
 def _row(cells: list[str]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from moca.core.files import write_text_whole
 from moca.errors import InputError
 from moca.evaluation.result import EvaluationResult
+from moca.evaluation.robustness import robustness_of
 from moca.evaluation.tables import csv_table, markdown_table
 
 FORMAT = 2
@@ -29,6 +31,12 @@ def write_results(folder: str | Path, results: Mapping[str, EvaluationResult]) -
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     document = {"format": FORMAT, "results": {label: result.to_json() for label, result in results.items()}}
+    robust = {
+        label: {name: asdict(found) for name, found in robustness_of(result).items()}
+        for label, result in results.items()
+    }
+    if any(robust.values()):
+        document["robustness"] = robust
     texts = {
         "results.json": _indented(document) + "\n",
         "results.md": markdown_table(results),

@@ -16,7 +16,15 @@ import numpy as np
 from moca.errors import InputError
 from moca.metrics.collecting import ByPlace
 from moca.metrics.column import Column
-from moca.metrics.segmentation import THRESHOLDS, frame_f, frame_iou, frame_iou_plain, mask_areas, threshold_curves
+from moca.metrics.segmentation import (
+    THRESHOLDS,
+    frame_f,
+    frame_iou,
+    frame_iou_plain,
+    mask_areas,
+    masked_frames,
+    threshold_curves,
+)
 
 BATCH_VIDEOS = (1, 4)
 """Videos per test batch: the official scripts' argparse default and the value in their shipped test.sh."""
@@ -54,7 +62,17 @@ MEANS: dict[str, FrameMean] = {
         over="silent",
         stored="false_area",
         column=Column(
-            "false area", "mean masked share of frames where nothing sounds; lower is better", better="lower"
+            "false area",
+            "mean masked share of frames where nothing sounds, AVSBench-Robust's FPR; lower is better",
+            better="lower",
+        ),
+    ),
+    "false_alarms": FrameMean(
+        of=masked_frames,
+        over="silent",
+        stored="false_alarms",
+        column=Column(
+            "false alarms", "share of frames where nothing sounds that have a mask; lower is better", better="lower"
         ),
     ),
     "mask_area": FrameMean(
@@ -62,6 +80,12 @@ MEANS: dict[str, FrameMean] = {
         over="frames",
         stored="mask_area",
         column=Column("area", "mean masked share of all frames; 0 is right when muted", better=None),
+    ),
+    "masked_frames": FrameMean(
+        of=masked_frames,
+        over="frames",
+        stored="masked",
+        column=Column("masked", "share of all frames that have a mask; 0 is right when muted", better=None),
     ),
 }
 """By the metric's name. A metric more is its function and a row here."""
@@ -163,8 +187,9 @@ class AVSBenchScores(ByPlace[VideoScores]):
         miou_plain: mean IoU over frames; an empty ground truth counts 1 if the mask is empty too, else 0.
         false_positive_area: mean masked fraction of the picture over frames where nothing sounds, best 0 and
         worst 1; NaN if there is no such frame.
+        false_alarms: share of the frames where nothing sounds that have a mask, best 0 and worst 1; NaN without any.
         mask_area: mean masked fraction of the picture over all frames; not good or bad in itself, but 0 is
-        right when the sound is muted.
+        right when the sound is muted. masked_frames: share of all frames that have a mask, with the same caution.
         videos, frames, sounding_frames: how many were counted.
         """
         videos = self.in_order()

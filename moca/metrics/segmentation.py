@@ -104,6 +104,11 @@ def mask_areas(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray(pred).mean((1, 2))
 
 
+def masked_frames(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Whether a frame's mask has pixels, (N,) float64 of 0 and 1; pred, truth: (N, H, W), whatever the truth is."""
+    return np.asarray(pred).any((1, 2)).astype(np.float64)
+
+
 def threshold_curves(scores: np.ndarray, truth: np.ndarray) -> ThresholdCurves:
     """Precision, recall and F at the 255 official thresholds (score >= threshold), one pass per frame.
 

@@ -16,11 +16,12 @@ from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.foundation.imagebind.reader import PatchReader
 from moca.pipeline.bank import sound_bank
+from moca.pipeline.calibration_file import Calibration, read_calibration, settings_for
 from moca.pipeline.card import OPEN_GATE, UNCALIBRATED, card_of
 from moca.pipeline.encoder import check_fetched, encoder_prints, frozen_towers, read_encoder, read_towers
 from moca.pipeline.parts import make_proposer, parts_of
 from moca.pipeline.reading import choose_reading
-from moca.segmentation.config import SegmentConfig
+from moca.segmentation.config import CROPS, SegmentConfig
 from moca.segmentation.proposals import Proposer
 from moca.segmentation.relative import SoundBank
 
@@ -69,22 +70,27 @@ def load_pipeline(
     seed: int = 0,
     device: str | torch.device = "cpu",
     proposals: Mapping[str, Any] | None = None,
-    bank: str | Path | None = None,
     reading: Mapping[str, Any] | None = None,
+    bank: str | Path | None = None,
+    calibration: str | Path | None = None,
 ) -> Pipeline:
     """Build a pipeline.
 
     model: name of a row of the catalogue, "mini" (bundled) or "huge" (from weights_home()), or a folder with a
     pipeline.json. adapters: "default" takes those the model comes with, None the frozen encoder alone, a path those in
     that folder. weights: "trained", or "random" for the architecture of a row alone, every part in its published size,
-    without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. bank: a
-    folder of a user's clips, to be the other sounds. reading: fields of `PatchReading` that replace the model's own,
-    which needs a frozen encoder; what was calibrated for its own reading is then left out. Raises InputError, in one
-    line, for a model that is not there, adapters of another encoder, or a folder without sound.
+    without any file (`seed` rules them). proposals: fields of `ProposalConfig` that replace the model's own. reading:
+    fields of `PatchReading` that replace the model's own, which needs a frozen encoder; what was calibrated for its own
+    reading is then left out. bank: a folder of a user's clips, to be the other sounds. calibration: a file of
+    `moca calibrate` whose settings replace the model's own. Raises InputError, in one line, for a model that is not
+    there, adapters of another encoder, a folder without sound, or a calibration of another model.
     """
     if weights not in ("trained", "random"):
         raise InputError(f"weights must be trained or random, got {weights!r}.")
     requested, asked = dict(proposals or {}), dict(reading or {})
+    record = None if calibration is None else read_calibration(calibration)
+    if weights == "random" and record is not None:
+        raise InputError(f"calibration {calibration} is for trained weights, got random ones; leave one of them out.")
     if weights == "random":
         return _with_bank(_random_pipeline(str(model), seed, device, requested, asked), bank)
     card, folder = card_of(model)
@@ -99,17 +105,18 @@ def load_pipeline(
         card, folder, encoder.config, asked, trained=extra.get("reading"), adapted=chosen is not None
     )
     reader, reader_prints = chosen_reading.load(device)
-    calibration = extra.get("segment")
+    own = extra.get("segment")
     frozen = SegmentConfig(**(card.get("frozen_segment", {}) if chosen_reading.own else UNCALIBRATED))
+    segment = SegmentConfig(**own) if own else frozen
     proposer, proposer_prints = make_proposer(parts, device)
     gate_notice = card.get("frozen_notice") if chosen_reading.own else OPEN_GATE
-    notices = (card.get("notice"), None if calibration else gate_notice, parts.notice, chosen_reading.notice)
+    notices = (card.get("notice"), None if own or record else gate_notice, parts.notice, chosen_reading.notice)
     pipeline = Pipeline(
         name=card["name"],
         encoder=encoder,
         towers=towers,
         adapted=chosen is not None,
-        segment=SegmentConfig(**calibration) if calibration else frozen,
+        segment=segment,
         licence="; ".join(
             [card["licence"], *parts.licences(card["encoder"]), *chosen_reading.licences(card["encoder"])]
         ),
@@ -119,7 +126,18 @@ def load_pipeline(
         proposer=proposer,
         frozen_segment=frozen,
     )
-    return _with_bank(pipeline, bank)
+    pipeline = _with_bank(pipeline, bank)
+    return pipeline if record is None else _calibrated(pipeline, record, calibration)
+
+
+def _calibrated(pipeline: Pipeline, record: Calibration, path: str | Path) -> Pipeline:
+    """A pipeline with the settings of a calibration, which must be of this very model, bank included."""
+    prints = dict(pipeline.fingerprints)
+    if any("bank" in part.fingerprints for part in (record.segment, record.frozen_segment)):
+        prints["bank"] = (pipeline.bank or sound_bank(pipeline.encoder, prints["encoder"])).fingerprint
+    by_crops = pipeline.proposer is not None and pipeline.proposer.config.rule == CROPS
+    segment, frozen = settings_for(record, path, prints, adapted=pipeline.adapted, by_crops=by_crops)
+    return replace(pipeline, segment=segment, frozen_segment=frozen)
 
 
 def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
@@ -130,11 +148,7 @@ def _with_bank(pipeline: Pipeline, folder: str | Path | None) -> Pipeline:
 
 
 def _random_pipeline(
-    model: str,
-    seed: int,
-    device: str | torch.device,
-    requested: Mapping[str, Any],
-    asked: Mapping[str, Any],
+    model: str, seed: int, device: str | torch.device, requested: Mapping[str, Any], asked: Mapping[str, Any]
 ) -> Pipeline:
     """The architecture of a row with random weights: every model that it segments with, without any file."""
     if model not in CATALOGUE:
@@ -142,8 +156,7 @@ def _random_pipeline(
     card, folder = card_of(model)
     proposer, proposer_prints = make_proposer(parts_of(card, folder, requested, fileless=True), device, seed=seed)
     config = getattr(ImageBindConfig, CATALOGUE[model].architecture)()
-    chosen_reading = choose_reading(card, folder, config, asked, fileless=True)
-    reader, reader_prints = chosen_reading.load(device, seed=seed)
+    reader, reader_prints = choose_reading(card, folder, config, asked, fileless=True).load(device, seed=seed)
     encoder = random_imagebind(config, seed=seed).to(device)
     return Pipeline(
         name=model,

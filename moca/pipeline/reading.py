@@ -57,7 +57,7 @@ class ChosenReading:
         return {"reading": self.config.to_json(), **({"images": self.images} if self.images else {})}
 
     def load(self, device: str | torch.device, *, seed: int | None = None) -> tuple[PatchReader, dict[str, str]]:
-        """The reader, and the fingerprint of its DINO by role. seed: of random weights, see `load_models`."""
+        """The reader, and the fingerprint of its DINO by role; seed: of random weights, see `load_models`."""
         if self.images is None:
             return PatchReader(config=self.config), {}
         loaded, prints = load_models({"images": self.images}, device, seed=seed)
@@ -78,10 +78,10 @@ def choose_reading(
     catalogue says that the card's encoder is; else the encoder's own way.
 
     card: a model's, in folder. requested: fields of `PatchReading` that replace the model's own. trained: what the
-    record of the adapters says. adapted: whether there are adapters; they are read as they were trained. fileless:
-    for random weights, which need no DINO to be here. Raises InputError for settings that are not known, not possible
-    or without effect, and for a DINO that is needed and not here, unless the row alone wants it: then patches are read
-    by "clear", which is said.
+    record of the adapters says. adapted: whether there are adapters; they are read as they were trained. fileless: for
+    random weights, which need no DINO to be here. Raises InputError for settings that are not known, not possible or
+    without effect, and for a DINO that is needed and not here, unless the row alone wants it: then patches are read by
+    "clear", which is said.
     """
     row = CATALOGUE.get(card["encoder"])
     own = _stored(card.get("reading") if trained is None else trained, folder / CARD)
@@ -89,8 +89,7 @@ def choose_reading(
     own = own or PatchReading(reading=row.reading if by_row else encoder.reading)
     images, notice = locate("images", card.get("images"), folder) or (row.entry("images") if row else None), None
     config = replace(own, **requested)
-    here = fileless or (images is not None and _is_here(images))
-    if by_row and requested.get("reading") is None and config.reading == "proxy" and not here:
+    if by_row and requested.get("reading") is None and config.reading == "proxy" and not (fileless or _is_here(images)):
         own, config = replace(own, reading=FALLBACK), replace(config, reading=FALLBACK)
         notice = without_dino(images)
     _check_used(config, requested)

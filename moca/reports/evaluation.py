@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from moca.core.changing import flattened
 from moca.core.files import write_text_whole
+from moca.evaluation.robustness import robustness_of
 from moca.evaluation.tables import column_of, rows_of, shown
+from moca.metrics.robustness import COLUMNS as ROBUST
 from moca.reports.histogram import draw_histogram
 from moca.reports.templating import render
 from moca.version import __version__
@@ -59,6 +61,8 @@ def render_evaluation(
             ("own sound" if control == "none" else control, measured)
             for _, control, measured in rows_of({label: result})
         ],
+        robust=ROBUST,
+        robustness=robustness_of(result),
         shown=shown,
         nan=math.nan,
         histogram=draw_histogram([clip.metrics[metric] for clip in result.clips], title),

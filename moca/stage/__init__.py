@@ -17,6 +17,7 @@ _MODULES = {
     "derive_seed": "seeds",
     "sample_clip": "clip",
     "sample_frame": "frames",
+    "sample_takes": "takes",
     "write_stage": "writing",
 }
 """The module of each public name."""

@@ -22,10 +22,19 @@ FREE_VISIBLE, FREE_SHARE = 0.9, 0.6  # this share of the scenes is first tried w
 Rng = np.random.Generator
 
 
-def build_scene(seed: int, cast: Cast, *, side: int, times_s: tuple[float, ...], duration_s: float) -> Scene:
+def build_scene(
+    seed: int,
+    cast: Cast,
+    *,
+    side: int,
+    times_s: tuple[float, ...],
+    duration_s: float,
+    looks: int | None = None,
+) -> Scene:
     """Draw the cast's objects and find places for them that keep the limits above at all of times_s.
 
-    times_s count from the middle of the clip. duration_s: length of the clip, 0 for a still.
+    times_s count from the middle of the clip. duration_s: length of the clip, 0 for a still. looks: seed of how the
+    objects look, so that the same ones can be in several scenes; None takes the scene's own.
     """
     rng = generator(seed, "scene")
     light_deg = float(rng.uniform(0, 360))
@@ -39,8 +48,9 @@ def build_scene(seed: int, cast: Cast, *, side: int, times_s: tuple[float, ...],
     )
     ground = background(generator(seed, "ground"), side + (2 * (side // 8) if duration_s else 0))
     pan = tuple(rng.uniform(-0.15, 0.15, 2) / max(duration_s, 5.0)) if duration_s else (0.0, 0.0)
+    of_objects = seed if looks is None else looks
     sprites = [
-        draw_object(name, generator(seed, "object", number), side=_canvas(side, cast), light_deg=light_deg)
+        draw_object(name, generator(of_objects, "object", number), side=_canvas(side, cast), light_deg=light_deg)
         for number, name in enumerate(cast.objects)
     ]
     objects = _arrange(generator(seed, "places"), sprites, cast, side=side, times_s=times_s, duration_s=duration_s)

@@ -15,6 +15,7 @@ class WritingConfig(Settings):
     s4: tuple[int, ...] = setting((40, 10, 20), help="S4 clips: train,val,test.", least=0, option=True)
     ms3: tuple[int, ...] = setting((20, 10, 20), help="MS3 clips: train,val,test.", least=0, option=True)
     avss: tuple[int, ...] = setting((0, 0, 0), help="AVSS clips, with classes: train,val,test.", least=0, option=True)
+    vggsound: int = setting(0, help="VGGSound training clips: one large object and its sound.", least=0, option=True)
     vggss: int = setting(0, help="VGGSound test clips with VGG-SS's boxes.", least=0, option=True)
     extras: int = setting(0, help="Clips each of silence, noise and off-screen sound.", least=0, option=True)
     size: int = setting(224, help="Side of the square frame in pixels.", least=1, option=True)

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from moca.data.names_on_disk import VGGSS_ANNOTATED_AT_S, VGGSS_BOX_FILE, VGGSS_CLIP_FOLDER, VGGSS_FOLDER
-from moca.data.vggsound import clip_name
-from moca.stage.layout import Job, write_movie
+from moca.data.names_on_disk import VGGSS_ANNOTATED_AT_S, VGGSS_FOLDER
 from moca.stage.objects import CLASSES
 from moca.stage.outline import Outline, StageConfig, outline_clip
 from moca.stage.seeds import derive_seed
-from moca.stage.storing import csv_text
+from moca.stage.vggsound import ClipEntry, VGGSoundJob
 
 SPLIT = "test"
-START_S = 0
 
 
 def vggss_job(root: Path, index: int, seed: int, config: StageConfig) -> VGGSSJob:
@@ -31,21 +25,12 @@ def vggss_job(root: Path, index: int, seed: int, config: StageConfig) -> VGGSSJo
 
 
 @dataclass(frozen=True, kw_only=True)
-class VGGSSJob(Job):
-    """VGGSound's clips have ten seconds; these have a stage's five, at the end of which is VGG-SS's annotated frame."""
+class VGGSSJob(VGGSoundJob):
+    """A test clip, at the end of whose five seconds is VGG-SS's annotated frame."""
 
     @property
     def youtube_id(self) -> str:
-        """Eleven characters, like an id of YouTube."""
         return f"stage_{self.index:05d}"
-
-    @property
-    def name(self) -> str:
-        return clip_name(self.youtube_id, START_S)
-
-    @property
-    def lead(self) -> str:
-        return CLASSES[self.index % len(CLASSES)]
 
     @cached_property
     def clip_seed(self) -> int:
@@ -62,24 +47,12 @@ class VGGSSJob(Job):
     def _outline(self, seed: int) -> Outline:
         return outline_clip(seed, self.kind, self.config, lead=self.lead)
 
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        return (self.folder / VGGSS_CLIP_FOLDER / f"{self.name}.mp4",)
-
-    def write(self) -> None:
-        write_movie(self.paths[0], self.draw())
-
-    def entry(self) -> dict[str, Any]:
+    def entry(self) -> ClipEntry:
         outline = self._outline(self.clip_seed)
         masks = outline.scene().masks(outline.from_middle(self.annotated_at))
         names = outline.sounding[self.annotated_at // self.config.rate_hz]
         boxes = [tight_box(mask) for name, mask in zip(outline.cast.objects, masks, strict=True) if name in names]
-        return {"file": self.name, "class": self.lead, "bbox": boxes}
-
-    @staticmethod
-    def lists(entries: Sequence[dict[str, Any]]) -> dict[str, str]:
-        rows = [(entry["file"].rpartition("_")[0], str(START_S), entry["class"], SPLIT) for entry in entries]
-        return {"vggsound.csv": csv_text(rows), VGGSS_BOX_FILE: json.dumps(entries) + "\n"}
+        return replace(super().entry(), boxes={"file": self.name, "class": self.lead, "bbox": boxes})
 
 
 def tight_box(mask: np.ndarray) -> list[float]:

@@ -1,4 +1,4 @@
-"""A whole stage on disk: the layouts of AVSBench (S4, MS3, AVSS) and VGG-SS, filled by Soundstage, resumable."""
+"""A whole stage on disk: the layouts of AVSBench (S4, MS3, AVSS) and VGGSound, filled by Soundstage, resumable."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from moca.stage.layout import SPLITS, STEPS, Job, MS3Job, S4Job, write_clip
 from moca.stage.objects import CLASSES
 from moca.stage.outline import StageConfig
 from moca.stage.seeds import generator
+from moca.stage.vggsound import vggsound_job
 from moca.stage.vggss import vggss_job
 
 STAGE_FORMAT = 1
@@ -35,6 +36,7 @@ def write_stage(
     s4: Counts = (0, 0, 0),
     ms3: Counts = (0, 0, 0),
     avss: Counts = (0, 0, 0),
+    vggsound: int = 0,
     vggss: int = 0,
     extras: int = 0,
     seed: int = 0,
@@ -47,8 +49,9 @@ def write_stage(
 
     s4, ms3: numbers of (train, val, test) clips of 5 s, in `root/Single-source` and `root/Multi-sources`. avss: the
     same in `root/AVSS`, with a class for every sounding pixel; a quarter are v1s, a quarter v1m (both 5 s), half v2
-    (10 s). vggss: number of test clips in `root/VGGSound`, mp4 files of 5 s (VGGSound's have 10) with boxes of what
-    sounds at VGG-SS's annotated frame, which is in the fifth second. extras: number of test clips of each of
+    (10 s). vggsound: number of training clips in `root/VGGSound`, mp4 files of 5 s (VGGSound's have 10) with one large
+    object that sounds, and little else. vggss: number of test clips beside them with boxes of what sounds at VGG-SS's
+    annotated frame, which is in the fifth second. extras: number of test clips of each of
     `silence`, `noise` and `offscreen`, folders that look like an AVSBench root with S4 alone and empty masks, for
     counting false positives. size: side in pixels. rate_hz: video frames per second. workers: processes.
     progress counts clips, those that were finished before included.
@@ -64,7 +67,8 @@ def write_stage(
     root = Path(root)
     config = StageConfig(size=size, rate_hz=rate_hz, steps=STEPS)
     generator(seed)  # refuses a bad seed
-    counts = _checked_counts({"s4": s4, "ms3": ms3, "avss": avss}, {"vggss": vggss, "extras": extras}, workers)
+    single = {"vggsound": vggsound, "vggss": vggss, "extras": extras}
+    counts = _checked_counts({"s4": s4, "ms3": ms3, "avss": avss}, single, workers)
     settings = {
         "format": STAGE_FORMAT,
         "seed": int(seed),
@@ -90,22 +94,25 @@ def write_stage(
     return root
 
 
-def _checked_counts(splits: dict[str, Counts], tests: dict[str, int], workers: int) -> dict[str, dict[str, int]]:
+def _checked_counts(splits: dict[str, Counts], single: dict[str, int], workers: int) -> dict[str, dict[str, int]]:
     for name, value in splits.items():
         if len(value) != 3 or not all(_is_count(number) for number in value):
             raise InputError(
                 f"{name} must be three clip counts (train, val, test) of at least 0, got {value}; "
                 f"pass for example (20, 5, 5)."
             )
-    for name, value in tests.items():
+    for name, value in single.items():
         if not _is_count(value):
             raise InputError(f"{name} must be a clip count of at least 0, got {value!r}; pass for example 5.")
     if not _is_count(workers) or not 1 <= workers <= MAX_WORKERS:
         raise InputError(f"workers must be from 1 to {MAX_WORKERS}, got {workers!r}; choose for example 2.")
-    if not sum(map(sum, splits.values())) + sum(tests.values()):
-        raise InputError("a stage needs at least 1 clip, got 0; raise one of s4, ms3, avss, vggss and extras.")
+    if not sum(map(sum, splits.values())) + sum(single.values()):
+        raise InputError(
+            "a stage needs at least 1 clip, got 0; raise one of s4, ms3, avss, vggsound, vggss and extras."
+        )
     counts = {name: dict(zip(SPLITS, value, strict=True)) for name, value in splits.items()}
-    return counts | {"vggss": {"test": tests["vggss"]}} | {folder: {"test": tests["extras"]} for folder in EXTRAS}
+    counts |= {"vggsound": {"train": single["vggsound"]}, "vggss": {"test": single["vggss"]}}
+    return counts | {folder: {"test": single["extras"]} for folder in EXTRAS}
 
 
 def _is_count(value: object) -> bool:
@@ -143,6 +150,8 @@ def _jobs(root: Path, counts: dict[str, dict[str, int]], seed: int, config: Stag
 def _job(root: Path, group: str, split: str, index: int, seed: int, config: StageConfig) -> Job:
     if group == "avss":
         return avss_job(root, split, index, seed, config)
+    if group == "vggsound":
+        return vggsound_job(root, index, seed, config)
     if group == "vggss":
         return vggss_job(root, index, seed, config)
     drawn = {"split": split, "index": index, "seed": seed, "config": config}

@@ -16,6 +16,7 @@ FLOORS = (
     ("pipeline",),
     ("segmenter",),
     ("methods",),
+    ("calibration",),
     ("evaluation", "training", "baselines"),
     ("reports",),
     ("output", "reproduce"),

@@ -2,12 +2,10 @@
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import moca
 from recipes import readme_results, train_mini_adapters, train_mini_imagebind
@@ -37,54 +35,6 @@ def test_several_processes_draw_the_same(tmp_path, pairs):
     other = draw_pairs(PairsConfig(count=40, split="t", mix=MIX), tmp_path / "two", workers=2)
     np.testing.assert_array_equal(pairs.frames, other.frames)
     np.testing.assert_array_equal(pairs.waves, other.waves)
-
-
-def test_a_stopped_encoder_run_ends_where_an_unstopped_one_does(tmp_path, pairs, monkeypatch):
-    recipe = train_mini_imagebind.EncoderRecipe(frames=40, steps=4, batch=8, warmup=1)
-    config = train_mini_imagebind.ImageBindConfig.mini()
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "parts").mkdir()
-    whole, losses, _ = train_mini_imagebind.train(recipe, pairs, tmp_path / "whole", config, save_every=2)
-    step = train_mini_imagebind._step
-
-    def stop(*arguments):
-        if arguments[5] == 3:
-            raise KeyboardInterrupt
-        return step(*arguments)
-
-    monkeypatch.setattr(train_mini_imagebind, "_step", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train_mini_imagebind.train(recipe, pairs, tmp_path / "parts", config, save_every=2)
-    monkeypatch.setattr(train_mini_imagebind, "_step", step)
-    parts, resumed, _ = train_mini_imagebind.train(recipe, pairs, tmp_path / "parts", config, save_every=2)
-    assert resumed == losses and len(losses) == 4
-    for name, value in whole.state_dict().items():
-        assert torch.equal(parts.state_dict()[name], value), name
-    other, _, _ = train_mini_imagebind.train(replace(recipe, seed=1), pairs, tmp_path, config)
-    assert not torch.equal(other.modality_heads["audio"][2].weight, whole.modality_heads["audio"][2].weight)
-
-
-def test_class_pooling_contrasts_the_class_token_helped_by_the_mean_at_first(tmp_path, pairs, monkeypatch):
-    similarities, seen = train_mini_imagebind._similarities, []
-
-    def watched(model, tokens, audio, helped):
-        found = similarities(model, tokens, audio, helped)
-        direct = model.class_direction(tokens)
-        assert torch.equal(found[0], direct @ audio.T)
-        torch.testing.assert_close(direct.float().norm(dim=-1), torch.ones(8), atol=1e-2, rtol=0)
-        seen.append(len(found))
-        return found
-
-    monkeypatch.setattr(train_mini_imagebind, "_similarities", watched)
-    config = replace(train_mini_imagebind.ImageBindConfig.mini(), pooling="class")
-    recipe = train_mini_imagebind.EncoderRecipe(
-        frames=40, steps=4, batch=8, warmup=1, pooling="class", mean_until=0.5, full_from=0.0
-    )
-    model, losses, _ = train_mini_imagebind.train(recipe, pairs, tmp_path, config)
-    assert seen == [2, 2, 1, 1] and np.isfinite(losses).all()
-    pixels = train_mini_imagebind.preprocess_frames(pairs.frames[:3], config.image_size)
-    with torch.no_grad():  # what is contrasted is what the trained model embeds a picture as
-        torch.testing.assert_close(model.class_direction(model.read_image(pixels)), model.embed_image(pixels))
 
 
 def test_from_nothing_to_a_model_that_segments(tmp_path, monkeypatch):

@@ -19,7 +19,6 @@ from moca.metrics.column import Column
 
 COLUMNS = {
     "f_batch_free": Column("F, batch-free", "mean F curve over all sounding frames, then its best threshold"),
-    **{name: mean.column for name, mean in MEANS.items()},
     "videos": Column("clips", "clips counted", better=None, count=True),
     "frames": Column("frames", "annotated frames counted", better=None, count=True),
     "sounding_frames": Column("sounding", "frames among them in which something sounds", better=None, count=True),
@@ -82,7 +81,7 @@ class Segmentation:
         if batch.isdigit():
             title = {"miou": "mIoU", "f": "F"}[kind]
             return Column(f"{title}, batch {batch}", f"AVSBench's official {title} with {batch} clip(s) per test batch")
-        return COLUMNS[metric]
+        return MEANS[metric].column if metric in MEANS else COLUMNS[metric]
 
 
 def _computed(sums: Sequence[Sums], batch_videos: tuple[int, ...]) -> dict[str, float]:

@@ -128,11 +128,11 @@ class ImageBindConfig(Settings):
 
     @classmethod
     def mini(cls) -> "ImageBindConfig":
-        """The small model trained on Soundstage: 112 pixels in 14 x 14 patches, about 1 s of sound."""
+        """The small model, trained on Soundstage through its class token: 14 x 14 patches of 8 pixels, 1 s of sound."""
         return cls(
             image_size=112, patch=8, image_width=128, image_blocks=6, image_heads=4,
             audio_patch=8, audio_stride=8, audio_width=128, audio_blocks=4, audio_heads=4,
-            embed_dim=128, stem="conv", pooling="dense",
+            embed_dim=128, stem="conv",
             log_mel=LogMelConfig(mel_bins=64, target_frames=96),
         )  # fmt: skip
 

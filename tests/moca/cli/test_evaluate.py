@@ -88,7 +88,7 @@ def test_other_data_have_their_own_numbers(stage, tmp_path, data, words):
         (["--data", "vggss", "--split", "val"], "vggss has test clips only, got split 'val'; leave --split out."),
         (["--shard", "3/2"], "--shard must be i/n with i from 1 to n, got '3/2'; e.g. 1/4 to 4/4."),
         (["--shard", "half"], "--shard must be i/n with i from 1 to n, got 'half'; e.g. 1/4 to 4/4."),
-        (["--gallery", "-1"], "gallery must be a whole number of at least 0, got -1; 0 leaves them out."),
+        (["--gallery", "-1"], "--gallery must be a whole number of at least 0, got -1; 0 leaves them out."),
         (["--set", "clusters"], "--set must be KEY=VALUE, got 'clusters'; name the setting, then = and its value."),
         (
             ["--set", "clusters=many"],

@@ -123,7 +123,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(videos, tmp_path):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--steps", "0"], "steps must be a whole number of at least 1, got 0; change it."),
+        (["--steps", "0"], "--steps must be a whole number of at least 1, got 0; change it."),
         (["--preset", "best"], "preset must be one of paper, moca, got 'best'; choose one of them."),
         (["--placement", "middle"], "placement must be one of last, first, interleaved, got 'middle'; change it."),
         (["--set", "lr"], "--set must be KEY=VALUE, got 'lr'; name the setting, then = and its value."),

@@ -103,8 +103,11 @@ def video_sums():
             values = dict(zip(("iou", "iou_plain", "mask_area"), 5 * generator.random(3), strict=True))
             curve = np.sort(generator.random(255))[::-1] * sounding
             values |= {"f_mask": generator.random() * sounding, "false_area": generator.random() * (5 - sounding)}
+            values |= {"masked": generator.random() * 5, "false_alarms": generator.random() * (5 - sounding)}
             for mean in MEANS.values():
-                values.setdefault(mean.stored, {"frames": 5, "sounding": sounding}.get(mean.over, 5 - sounding) / 2)
+                if mean.stored not in values:  # a row that was added since
+                    count = {"frames": 5, "sounding": sounding}.get(mean.over, 5 - sounding)
+                    values[mean.stored] = generator.random() * count
             values = {name: float(value) for name, value in values.items()}
             found.append({"frames": 5, "sounding": sounding, **values, "f_curve": curve.tolist()})
         return found

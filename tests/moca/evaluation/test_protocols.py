@@ -9,7 +9,6 @@ from moca.core.step import Segment
 from moca.errors import InputError
 from moca.evaluation import Localisation, Semantic, evaluate, muted
 from moca.evaluation.datasets import UNCLIPPED
-from moca.evaluation.protocols.segmentation import COLUMNS
 from moca.metrics.accumulators import MEANS, FrameMean
 from moca.metrics.column import Column
 from moca.metrics.localisation import box_map, resize_heat, score_map
@@ -176,12 +175,12 @@ def test_unclipped_heat_ranks_every_pixel_where_clipped_heat_takes_the_whole_fra
     assert score_map(open_heat, truth).ciou > everything + 0.01
 
 
-def test_a_new_metric_is_its_function_and_a_column(world, monkeypatch):
+def test_a_new_metric_is_its_function_and_a_row(world, monkeypatch):
     def corner(masks, truth):
         return masks[:, 0, 0].astype(float)
 
-    monkeypatch.setitem(MEANS, "corner", FrameMean(of=corner, over="sounding", stored="corner"))
-    monkeypatch.setitem(COLUMNS, "corner", Column("corner", "share of sounding frames whose first pixel is masked"))
+    column = Column("corner", "share of sounding frames whose first pixel is masked")
+    monkeypatch.setitem(MEANS, "corner", FrameMean(of=corner, over="sounding", stored="corner", column=column))
     result = evaluate(world.Listener(), world.clips(4), samples=20)
     assert result.metrics["corner"] == 1 and result.intervals["corner"] == (1, 1)
     assert result.measured_by.column("corner").title == "corner"

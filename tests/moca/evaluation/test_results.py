@@ -8,6 +8,7 @@ import pytest
 
 from moca.errors import InputError
 from moca.evaluation import Localisation, Segmentation, evaluate, read_results, restored, write_results
+from moca.metrics.robustness import COLUMNS
 
 
 @pytest.fixture
@@ -28,12 +29,15 @@ def test_results_are_written_as_json_markdown_and_csv(tmp_path, results):
     assert table[4].startswith("| ours | none | 1.0000 [1.0000, 1.0000] | 1.0000 [1.0000, 1.0000] |")
     assert table[5].startswith("| ours | muted | ")
     assert table[6].startswith("| a\\|b | none | 0.3333 |") and "| n/a |" in table[6]
-    assert table[-9:] == [
+    assert table[-14:] == [
         "## False positives",
         "",
-        "| method | nothing seen sounds | clips | mean masked area |",
-        "| --- | --- | ---: | ---: |",
-        "| ours | silence | 1 | 0.0000 |",
+        "| method | nothing seen sounds | clips | FPR | false alarms | G-mIoU |",
+        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| ours | muted | 6 | 0.0000 [0.0000, 0.0000] | 0.0000 [0.0000, 0.0000] | 1.0000 [1.0000, 1.0000] |",
+        "| ours | silence | 1 | 0.0000 | 0.0000 | 1.0000 |",
+        "",
+        *(f"- {column.title}: {column.meaning}." for column in COLUMNS.values()),
         "",
         "In brackets: 95 % bootstrap intervals, clips resampled 1,000 times.",
         "",

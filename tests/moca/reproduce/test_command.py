@@ -62,8 +62,8 @@ def test_defaults(here, asked, tmp_path):
             ("--seeds", "0;1"),
             "seeds must be a list, each a whole number of at least 0, got ('0;1',); give for example 0,1,2.",
         ),
-        (("--clips", "1"), "clips must be a whole number of at least 2, or none, got 1; change it."),
-        (("--set", "lr"), "--set must be key=value, got 'lr'; e.g. --set mining.neighbours=10."),
+        (("--clips", "1"), "--clips must be a whole number of at least 2, or none, got 1; change it."),
+        (("--set", "lr"), "--set must be KEY=VALUE, got 'lr'; name the setting, then = and its value."),
     ],
 )
 def test_refusals_are_one_line(here, tmp_path, arguments, words):

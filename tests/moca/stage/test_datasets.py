@@ -1,4 +1,4 @@
-"""write_stage in the layouts of AVSS and VGG-SS: what is written is what was drawn, and what the readers expect."""
+"""write_stage in the layouts of AVSS, VGGSound and VGG-SS: what is written was drawn, and is what readers expect."""
 
 import csv
 import json
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from moca.corpus.finding import find_clips
 from moca.data.avss import read_avss
 from moca.data.palette import class_colours
 from moca.data.vggsound import read_vggsound
@@ -17,6 +18,7 @@ from moca.errors import InputError
 from moca.media import read_steps
 from moca.stage import CLASSES, StageConfig, derive_seed, sample_clip, write_stage
 from moca.stage.avss import avss_job
+from moca.stage.vggsound import vggsound_job
 from moca.stage.vggss import tight_box, vggss_job
 
 FORM = {"size": 48, "rate_hz": 2}
@@ -27,8 +29,8 @@ PARTS = {"v1s": 5, "v1m": 5, "v2": 10}
 def stage(tmp_path_factory) -> Path:
     calls = []
     root = tmp_path_factory.mktemp("stage") / "world"
-    write_stage(root, avss=(2, 0, 4), vggss=4, seed=3, progress=lambda *call: calls.append(call), **FORM)
-    assert calls == [("drawing clips", done, 10) for done in range(1, 11)]
+    write_stage(root, avss=(2, 0, 4), vggsound=3, vggss=4, seed=3, progress=lambda *call: calls.append(call), **FORM)
+    assert calls == [("drawing clips", done, 13) for done in range(1, 14)]
     return root
 
 
@@ -112,12 +114,39 @@ def test_vggsound_has_its_csv_and_videos(stage):
     folder = stage / "VGGSound"
     assert {path.name for path in folder.iterdir()} == {"vggsound.csv", "vggss.json", "clips"}
     lines = (folder / "vggsound.csv").read_text().splitlines()
-    assert lines == [f"stage_{n:05d},0,{CLASSES[n]},test" for n in range(4)]
+    trained, tested = ([f"{name}_{n:05d},0,{CLASSES[n]}" for n in range(4)] for name in ("train", "stage"))
+    assert lines == [*(f"{row},train" for row in trained[:3]), *(f"{row},test" for row in tested)]
     found = read_vggsound(folder / "vggsound.csv", folder / "clips", "test")
     assert [clip.name for clip in found.clips] == [f"stage_{n:05d}_000000" for n in range(4)]
     assert len(found.clips[0].youtube_id) == 11 and not found.missing
     steps = list(read_steps(found.clips[0].path))
     assert len(steps) == 5 and np.abs(steps[0].audio).max() > 0.01
+
+
+def test_vggsound_trains_on_one_large_sounding_object(stage):
+    """One in the picture, heard in the first second, covering what kind "single" promises."""
+    found = read_vggsound(stage / "VGGSound" / "vggsound.csv", stage / "VGGSound" / "clips", "train")
+    assert [clip.name for clip in found.clips] == [f"train_{n:05d}_000000" for n in range(3)] and not found.missing
+    assert len(found.clips[0].youtube_id) == 11
+    for number, clip in enumerate(found.clips):
+        true = sample_clip(derive_seed(3, "train", "single", number), "single", StageConfig(**FORM), lead=clip.label)
+        assert true.objects == true.heard[0] == (clip.label,) and 0.05 < true.masks[0].mean() <= 0.35
+        steps = list(read_steps(clip.path))
+        assert len(steps) == 5 and np.abs(steps[0].audio).max() > 0.01
+        assert np.abs(steps[-1].frame.astype(int) - true.frames[-1]).mean() < 12  # H.264
+    assert len({clip.label for clip in found.clips}) == 3
+
+
+def test_training_finds_the_training_clips_alone(stage):
+    folder = stage / "VGGSound"
+    sources = find_clips(folder / "vggsound.csv", clips=folder / "clips")
+    assert [source.name for source in sources] == [f"train_{n:05d}_000000" for n in range(3)]
+
+
+def test_training_clips_alone_are_a_vggsound_without_boxes(tmp_path):
+    write_stage(tmp_path / "stage", vggsound=1, **FORM)
+    assert {path.name for path in (tmp_path / "stage" / "VGGSound").iterdir()} == {"vggsound.csv", "clips"}
+    assert json.loads((tmp_path / "stage" / "stage.json").read_text())["counts"]["vggsound"] == {"train": 1}
 
 
 def test_vggss_boxes_hold_what_sounds_at_the_annotated_frame(stage):
@@ -151,7 +180,8 @@ def test_some_vggss_clips_have_several_sources_and_every_lead_sounds_when_asked(
 
 
 def test_clips_travel_to_other_processes():
-    for job in (vggss_job(Path("x"), 1, 0, StageConfig()), avss_job(Path("x"), "val", 2, 0, StageConfig())):
+    drawn = (Path("x"), 1, 0, StageConfig())
+    for job in (vggsound_job(*drawn), vggss_job(*drawn), avss_job(Path("x"), "val", 2, 0, StageConfig())):
         assert job.clip_seed and pickle.loads(pickle.dumps(job)) == job
 
 
@@ -165,13 +195,13 @@ def test_a_box_is_exact_at_its_own_size_at_every_pixel():
 
 def test_a_stage_with_other_data_sets_resumes_and_grows_to_what_it_would_have_been(tmp_path, stage):
     parts = tmp_path / "parts"
-    write_stage(parts, avss=(1, 0, 2), vggss=1, seed=3, **FORM)
+    write_stage(parts, avss=(1, 0, 2), vggsound=2, vggss=1, seed=3, **FORM)
     kept = next(parts.rglob("v1s_test_00000/audio.wav"))
     stamp = kept.stat().st_mtime_ns
     lost = [next(parts.rglob("v1m_test_00001/labels_rgb/3.png")), next(parts.rglob("*.mp4"))]
     for path in lost:
         path.unlink()
-    write_stage(parts, avss=(2, 0, 4), vggss=4, seed=3, **FORM)
+    write_stage(parts, avss=(2, 0, 4), vggsound=3, vggss=4, seed=3, **FORM)
     assert contents(parts) == contents(stage)
     assert kept.stat().st_mtime_ns == stamp
 
@@ -181,7 +211,7 @@ def test_a_stage_of_before_these_data_sets_is_continued(tmp_path):
     write_stage(root, s4=(1, 0, 0), **FORM)
     settings = json.loads((root / "stage.json").read_text())
     assert settings["counts"].pop("avss") == {"train": 0, "val": 0, "test": 0}
-    assert settings["counts"].pop("vggss") == {"test": 0}
+    assert settings["counts"].pop("vggss") == {"test": 0} and settings["counts"].pop("vggsound") == {"train": 0}
     (root / "stage.json").write_text(json.dumps(settings))
     before = next(root.rglob("s4_train_00000.wav")).stat().st_mtime_ns
     write_stage(root, s4=(1, 0, 0), vggss=1, **FORM)
@@ -197,6 +227,7 @@ def test_a_stage_of_before_these_data_sets_is_continued(tmp_path):
             "avss must be three clip counts (train, val, test) of at least 0, got (1, 2); pass for example (20, 5, 5).",
         ),
         ({"vggss": -1}, "vggss must be a clip count of at least 0, got -1; pass for example 5."),
+        ({"vggsound": 2.5}, "vggsound must be a clip count of at least 0, got 2.5; pass for example 5."),
         ({"vggss": True}, "vggss must be a clip count of at least 0, got True; pass for example 5."),
     ],
 )

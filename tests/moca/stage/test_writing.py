@@ -172,7 +172,7 @@ def test_several_workers_write_the_same_files(tmp_path):
         ),
         ({"extras": -1}, "extras must be a clip count of at least 0, got -1; pass for example 5."),
         ({"s4": (1, 0, 0), "workers": 0}, "workers must be from 1 to 256, got 0; choose for example 2."),
-        ({}, "a stage needs at least 1 clip, got 0; raise one of s4, ms3, avss, vggss and extras."),
+        ({}, "a stage needs at least 1 clip, got 0; raise one of s4, ms3, avss, vggsound, vggss and extras."),
         ({"s4": (1, 0, 0), "seed": -2}, "seed must be an integer of at least 0, got -2; pass for example 0."),
     ],
 )

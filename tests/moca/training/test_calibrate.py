@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
+from moca.calibration.gates import HEAT_PERCENTILES, joint_gates
+from moca.calibration.pairs import steps_of
 from moca.corpus.corpus import corpus_from_arrays
 from moca.errors import InputError
 from moca.segmentation.config import SegmentConfig
 from moca.segmentation.gate import support
 from moca.segmenter import Segmenter
-from moca.training.calibrate import HEAT_PERCENTILES, calibrate, joint_gates, steps_of
+from moca.training.calibrate import calibrate
 from moca.training.frozen import sounding_rows
 
 CALIBRATED = ("gate", "gate_frozen", "heat_low", "heat_high")
@@ -28,11 +30,6 @@ def agreement(segmenter, corpus, rows):
     return np.concatenate([segmenter.features(steps_of(corpus, np.array([row])))[1] for row in rows])
 
 
-def stopped(supports, gates) -> float:
-    """Share of the frames that some gate stops."""
-    return float(np.any(np.stack(supports) < np.array(gates)[:, None], axis=0).mean())
-
-
 def test_agrees_with_percentiles_over_sounding_frames(segmenter, corpus):
     settings = calibrate(segmenter, corpus)
     rows = sounding_rows(corpus)
@@ -46,28 +43,6 @@ def test_agrees_with_percentiles_over_sounding_frames(segmenter, corpus):
         assert settings.gate_frozen == -1  # only a read-out leaves the cosines free to be a gate of their own
     assert gates == pytest.approx(joint_gates(supports), abs=2e-4)
     assert [settings.heat_low, settings.heat_high] == pytest.approx(np.percentile(scores, HEAT_PERCENTILES), abs=1e-4)
-
-
-@pytest.mark.parametrize("kinds", [1, 2, 3])
-def test_gates_share_the_highest_percentile_that_stops_no_more_than_allowed(kinds):
-    generator = np.random.default_rng(kinds)
-    supports = [generator.random(400) for _ in range(kinds)]
-    tried = [[np.percentile(values, percent) for values in supports] for percent in np.arange(0, 10, 0.01)]
-    expected = [gates for gates in tried if stopped(supports, gates) <= 0.1][-1]
-    shared = joint_gates(supports, stopped=10.0)
-    assert shared == pytest.approx(expected, abs=1e-3)
-    assert 0.08 < stopped(supports, shared) <= 0.105
-
-
-def test_gates_that_agree_stop_as_many_as_one():
-    values = np.random.default_rng(0).random(400)
-    assert joint_gates([values, values, values]) == joint_gates([values]) * 3
-    assert joint_gates([values, 0.5 * values])[1] == pytest.approx(0.5 * joint_gates([values])[0], abs=1e-4)
-
-
-@pytest.mark.parametrize("values", [[0.25], [0.25] * 30])
-def test_gates_of_one_frame_and_of_equal_frames_stop_none(values):
-    assert joint_gates([np.array(values), np.array(values)]) == [0.25, 0.25]
 
 
 def test_nothing_else_changes_and_the_settings_before_do_not_matter(segmenter, corpus):
@@ -118,24 +93,7 @@ def test_a_calibrated_gate_opens_for_almost_every_training_frame(segmenter, corp
         assert result.score == pytest.approx(support(score), abs=1e-4)
 
 
-def test_steps_hold_a_rows_frame_and_sound_or_anothers(corpus):
-    rows, heard = np.array([3, 7, 7]), np.array([9, 3, 7])
-    for steps, sounds in ((steps_of(corpus, rows), rows), (steps_of(corpus, rows, heard=heard), heard)):
-        assert [step.index for step in steps] == [0, 1, 2]
-        assert [(step.start_s, step.frame_s, step.end_s) for step in steps] == [(0, 0.5, 1), (1, 1.5, 2), (2, 2.5, 3)]
-        for step, row, sound in zip(steps, rows, sounds, strict=True):
-            np.testing.assert_array_equal(step.frame, corpus.frames[row])
-            np.testing.assert_array_equal(step.audio, corpus.sound(int(sound)))
-            assert step.sample_rate_hz == 16_000 and step.audio.dtype == np.float32
-    assert steps_of(corpus, np.empty(0, int)) == []
-
-
 def test_refuses_a_corpus_without_sound(segmenter, silent_corpus):
     with pytest.raises(InputError) as caught:
         calibrate(segmenter, silent_corpus)
     assert str(caught.value) == "calibration needs frames with sound, got none; add videos that can be heard."
-
-
-def test_gates_never_stop_the_frame_they_are_set_on():
-    (gate,) = joint_gates([np.full(40, 0.12346)])
-    assert gate == 0.1234

@@ -1,0 +1,233 @@
+"""How well a frozen encoder's gates tell sounds that belong from those that do not.
+
+    python -m benchmarks.gates --encoder mini -o docs/results/gates
+
+Frames of Soundstage, each with its own second of sound: S4- and MS3-like ones, and ones in which nothing that is seen
+sounds. Masks are those of the rule "crops" with every gate open; each score that could be a gate is set on validation
+frames so that 95% of those that sound pass, and is then applied to the test frames. The page is written from the file
+of every frame's figures, which is kept: what is there is not done again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.progress import track
+
+from moca.calibration.gates import area_under, joined
+from moca.calibration.pairs import steps_of
+from moca.core.files import write_json_whole, write_text_whole
+from moca.foundation.manifest import bundled_weights
+from moca.metrics.robustness import g_miou
+from moca.metrics.segmentation import frame_iou_plain
+from moca.segmentation.config import OPEN
+from moca.segmenter import Segmenter
+from recipes.stage_pairs import Pairs, PairsConfig, draw_pairs
+
+SOUNDING, SILENCED = ("s4", "ms3"), ("silent", "offscreen", "noise")
+SIZE, STEPS, RECALL = 224, 16, 0.95
+TARGETS = {"silent": 0.0, "offscreen": 0.015, "noise": 0.05}
+"""Masked share of the frame that is asked for at 95% recall."""
+GATES: dict[str, tuple[str, ...]] = {
+    "patches, cosine": ("support",),
+    "picture, cosine": ("presence",),
+    "patches, relative": ("patch_score",),
+    "patches, rank": ("patch_rank",),
+    "best crop, relative": ("crop_score",),
+    "best crop, rank": ("crop_rank",),
+    "best crop, relative and rank": ("crop_score", "crop_rank"),
+    "best crop and patches, relative": ("crop_score", "patch_score"),
+    "best crop, relative, and picture, cosine": ("crop_score", "presence"),
+}
+"""Scores that a gate could ask, by the row of the table; several must all pass, at one percentile."""
+Figures = dict[str, list[float]]
+
+
+def model_folder(encoder: str, work: Path) -> Path:
+    """A model of an encoder's folder, or of a bundled one's, with the bundled models for its mask proposals."""
+    found = bundled_weights() / "mini" / "imagebind" if encoder == "mini" else Path(encoder)
+    card = {
+        "format": 1, "name": encoder, "encoder": str(found.resolve()), "licence": "see the encoder",
+        "masks": "mini", "objects": "mini", "proposals": {"kind": "boxes", "box_threshold": 0.1, "rule": "crops"},
+    }  # fmt: skip
+    write_json_whole(work / "model" / "pipeline.json", card)
+    return work / "model"
+
+
+def frames(cache: Path, split: str, counts: Mapping[str, int]) -> Iterator[tuple[str, Pairs]]:
+    """Frames of every kind; no two splits share one."""
+    for kind, count in counts.items():
+        name = f"zoo-{split}-{kind}"
+        yield kind, draw_pairs(PairsConfig(count=count, split=name, size=SIZE, mix=((kind, 1.0),)), cache, workers=1)
+
+
+def figures_of(models: Mapping[str, Segmenter], pairs: Pairs, *, swapped: bool = False) -> Figures:
+    """What every frame has: its mask's IoU and area with all gates open, and every score.
+
+    models: "crops", "relative" and "absolute", all with open gates; the last two make no proposals. swapped: with the
+    next frame's sound.
+    """
+    rows = np.arange(len(pairs.frames))
+    found: Figures = {
+        name: [] for name in ("iou", "area", *dict.fromkeys(score for gate in GATES.values() for score in gate))
+    }
+    for part in track(np.array_split(rows, -(-len(rows) // STEPS)), f"{pairs.kinds[0]}{', swapped' * swapped}"):
+        steps = steps_of(pairs, part, heard=(part + 1) % len(rows) if swapped else None)
+        crops, relative, absolute = (
+            list(models[name].segment_steps(steps)) for name in ("crops", "relative", "absolute")
+        )
+        truth = np.asarray(pairs.masks[part]) > 0
+        masks = np.stack([result.mask for result in crops])
+        heard = np.array([np.isfinite(result.level_dbfs) and not _silent(result.reason) for result in crops])
+        presence = np.full(len(steps), np.nan)
+        if heard.any():
+            audible = [step for step, sounds in zip(steps, heard, strict=True) if sounds]
+            presence[heard] = models["absolute"].frozen_presence(audible)
+        found["iou"] += frame_iou_plain(masks, truth).tolist()
+        found["area"] += masks.mean((1, 2)).tolist()
+        found["presence"] += presence.tolist()
+        for name, results, field in (
+            ("crop_score", crops, "score"), ("crop_rank", crops, "rank"), ("patch_score", relative, "score"),
+            ("patch_rank", relative, "rank"), ("support", absolute, "score"),
+        ):  # fmt: skip
+            found[name] += [float(getattr(result, field)) for result in results]
+    return {name: [-1e9 if np.isnan(value) else value for value in values] for name, values in found.items()}
+
+
+def _silent(reason: str | None) -> bool:
+    return reason is not None and reason.startswith(("silent", "no audio", "less than"))
+
+
+def open_models(folder: Path) -> dict[str, Segmenter]:
+    """The three ways a frozen encoder scores, with every gate open."""
+    open_gates = {"gate": OPEN, "gate_frozen": -1.0, "gate_rank": 1e-9}
+    plain = {"adapters": None, "device": "cpu", "batch_steps": STEPS, "refine": False, **open_gates}
+    crops = Segmenter.load(folder, scores="relative", **plain)
+    bare = replace(crops.pipeline, proposer=None)
+    relative = Segmenter(bare, config=crops.config, batch_steps=STEPS)
+    absolute = Segmenter(bare, config=replace(crops.config, scores="absolute"), batch_steps=STEPS)
+    return {"crops": crops, "relative": relative, "absolute": absolute}
+
+
+def scores_of(figures: Figures, names: tuple[str, ...]) -> np.ndarray:
+    """(N, K) of some scores."""
+    return np.array([figures[name] for name in names], float).T
+
+
+def gate_row(
+    names: tuple[str, ...], val: Mapping[str, Figures], test: Mapping[str, Figures], *, on: str
+) -> dict[str, Any]:
+    """One gate's figures; on: "val" or "test", the frames at whose 95% recall it is set."""
+    sounding = {split: _joined_kinds(found, SOUNDING) for split, found in (("val", val), ("test", test))}
+    reference = scores_of(sounding["val"], names)
+    threshold = np.percentile(joined(scores_of(sounding[on], names), reference), 100 * (1 - RECALL))
+    own = joined(scores_of(sounding["test"], names), reference)
+    opened = own >= threshold
+    iou = float((np.array(sounding["test"]["iou"]) * opened).mean())
+    found = {"recall": float(opened.mean()), "miou": iou, "kinds": {}}
+    for kind in (*SILENCED, "swapped"):
+        other = joined(scores_of(test[kind], names), reference)
+        area = np.array(test[kind]["area"]) * (other >= threshold)
+        found["kinds"][kind] = {
+            "fpr": float(area.mean()),
+            "false_alarms": float((area > 0).mean()),
+            "g_miou": float(g_miou(iou, float((area == 0).mean()))),
+            "auc": area_under(own, other),
+        }
+    return found
+
+
+def _joined_kinds(found: Mapping[str, Figures], kinds: tuple[str, ...]) -> Figures:
+    return {name: [value for kind in kinds for value in found[kind][name]] for name in found[kinds[0]]}
+
+
+def page(encoder: str, val: Mapping[str, Figures], test: Mapping[str, Figures], command: str) -> str:
+    """The tables, as Markdown."""
+    counts = {
+        split: {kind: len(some["iou"]) for kind, some in found.items()}
+        for split, found in (("val", val), ("test", test))
+    }
+    lines = [
+        "# Gates of a frozen encoder",
+        "",
+        f"`{command}`: encoder {encoder}; validation frames {_words(counts['val'])}; test frames "
+        f"{_words(counts['test'])}. Masks are those of the rule crops; without a gate their mIoU on S4 and MS3 test "
+        f"frames is {np.mean(_joined_kinds(test, SOUNDING)['iou']):.3f}. FPR is the mean masked share of the frame, as "
+        "AVSBench-Robust has it, alarms the share of frames with a mask, G-mIoU the mean of the mIoU and of the "
+        "share of frames without one.",
+    ]
+    for on, words in (("val", "set on validation frames"), ("test", "set on the test frames themselves")):
+        lines += ["", f"## Gates at 95% recall, {words}", ""]
+        kinds = ("silent", "offscreen", "noise", "swapped")
+        head = [
+            "gate",
+            "recall",
+            "mIoU",
+            *(f"{kind} {what}" for kind in kinds for what in ("FPR", "alarms", "G-mIoU", "AUC")),
+        ]
+        lines += [_line(head), _line(["---", *("---:" for _ in head[1:])])]
+        for name, scores in GATES.items():
+            row = gate_row(scores, val, test, on=on)
+            cells = [name, f"{row['recall']:.3f}", f"{row['miou']:.3f}"]
+            for kind in kinds:
+                cells += [f"{row['kinds'][kind][what]:.3f}" for what in ("fpr", "false_alarms", "g_miou", "auc")]
+            lines.append(_line(cells))
+    asked = ", ".join(f"{kind} {most:g}" for kind, most in TARGETS.items())
+    lines += ["", f"FPR asked for at 95% recall, at most: {asked}."]
+    return "\n".join(lines) + "\n"
+
+
+def _words(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
+
+
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def measured(options: argparse.Namespace, models: Mapping[str, Segmenter], split: str) -> dict[str, Figures]:
+    """Figures of a split, kind by kind, from the files that are there or measured now."""
+    counts = dict.fromkeys(SOUNDING, options.frames)
+    if split == "test":
+        counts |= {"silent": options.silent, "offscreen": options.frames, "noise": options.frames}
+    prints = models["crops"].settings["fingerprints"]
+    folder = options.work / "-".join(prints[role] for role in ("encoder", "masks", "objects", "bank"))
+    found = {}
+    for kind, pairs in frames(options.cache, split, counts):
+        for name in (kind, f"{kind} swapped") if split == "test" and kind in SOUNDING else (kind,):
+            place = folder / f"{split}-{name.replace(' ', '-')}-{counts[kind]}.json"
+            if not place.is_file():
+                write_json_whole(place, figures_of(models, pairs, swapped=name != kind), indent=None)
+            found[name] = json.loads(place.read_text(encoding="utf-8"))
+    if split == "test":
+        found["swapped"] = _joined_kinds(found, tuple(f"{kind} swapped" for kind in SOUNDING))
+        found = {kind: some for kind, some in found.items() if not kind.endswith(" swapped")}
+    return found
+
+
+def main() -> None:
+    """Measure what is not measured yet, then write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--encoder", default="mini", help="mini, or the folder of an encoder")
+    parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/gates"))
+    parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
+    parser.add_argument("--work", type=Path, default=Path(".cache/gates"))
+    parser.add_argument("--frames", type=int, default=200, help="of every kind and split")
+    parser.add_argument("--silent", type=int, default=20, help="silent ones, which their level stops")
+    options = parser.parse_args()
+    models = open_models(model_folder(options.encoder, options.work))
+    val, test = (measured(options, models, split) for split in ("val", "test"))
+    command = f"python -m benchmarks.gates --encoder {options.encoder} --frames {options.frames} -o {options.out}"
+    text = page(options.encoder, val, test, command)
+    write_text_whole(options.out / "gates.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
