@@ -1,6 +1,7 @@
 """What a whole row of the catalogue takes: every model of its pipeline at its published size, with random weights.
 
     python -m benchmarks.rows clip.mp4 --model huge-lite huge --steps 2     # writes docs/results/bench_rows.*
+    python -m benchmarks.rows                        # what to expect, added up from docs/results/bench_models.json
 
 Each row runs in a process of its own, so that its peak is its own; float32 on the CPU. What random weights find means
 nothing, and how many proposals they make is not what trained ones would make: seconds are told by part, with how often
@@ -21,11 +22,55 @@ from pathlib import Path
 from typing import Any
 
 from moca.core.files import write_text_whole
+from moca.foundation.catalogue import CATALOGUE, SEGMENTING
+from moca.foundation.manifest import needed_entries
 
 RULE = "crops"
 """How proposals are chosen: the one that costs most, a pass of the image tower for each of them."""
 GIB = 2**20
 """KiB, as Linux tells the peak."""
+
+
+SAME_SIZE = {"owlv2-base-ensemble": "owlv2-base"}
+"""Names of the manifest that `benchmarks.models` measures under another."""
+
+
+def expected(model: str, parts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What a row takes, from what its parts took one by one (the rows of bench_models.json by name).
+
+    Weights of all parts are in memory at once, and the work of one at a time. Crops are told apart, as their number is
+    that of the proposals.
+    """
+    row = CATALOGUE[model]
+    used = [parts[SAME_SIZE.get(name := row.entry(role), name)] for role in SEGMENTING]
+    weights = sum(part["weights_gib"] for part in used)
+    towers = parts[row.encoder]
+    return {
+        "model": model,
+        "download": sum(entry.size or 0 for entry in needed_entries(model)),
+        "weights_gib": weights,
+        "slim_gib": weights - towers["weights_gib"] / 2,
+        "work_gib": max(part["peak_gib"] - part["weights_gib"] for part in used),
+        "seconds": sum(part["seconds"] for part in used),
+        "seconds_a_crop": towers["seconds"],
+        "threads": towers["threads"],
+    }
+
+
+def expected_markdown(rows: list[dict[str, Any]]) -> str:
+    """A table of `expected`."""
+    lines = [
+        "| model | download | weights, float32 | with a slim copy | work besides | a step | each proposal |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        lines.append(
+            f"| {row['model']} | {row['download'] / 1e9:.1f} GB | {row['weights_gib']:.1f} GiB | "
+            f"{row['slim_gib']:.1f} GiB | {row['work_gib']:.1f} GiB | {row['seconds']:.0f} s | at most "
+            f"{row['seconds_a_crop']:.1f} s |"
+        )
+    lines += ["", f"Float32 on a CPU with {rows[0]['threads']} threads; a sum of parts measured one by one, see"]
+    return "\n".join([*lines, "[bench_models.md](bench_models.md)."]) + "\n"
 
 
 class Clock:
@@ -122,7 +167,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Measure the rows, print them, and write both files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("video", type=Path)
+    parser.add_argument("video", type=Path, nargs="?", help="to measure; without one, what its parts took is added up")
     parser.add_argument("--model", nargs="+", default=["huge-lite", "huge"])
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--weights", choices=("random", "trained"), default="random")
@@ -131,13 +176,18 @@ def main() -> None:
     options = parser.parse_args()
     if options.child:
         child(options.video, options.model[0], options.steps, options.weights)
-        return
-    rows = []
-    for model in options.model:
-        rows.append(measure(options.video, model, options.steps, options.weights))
-        print(markdown(rows[-1:]), flush=True)
-    write_text_whole(options.out / "bench_rows.json", json.dumps({"rows": rows}, indent=1) + "\n")
-    write_text_whole(options.out / "bench_rows.md", markdown(rows))
+    elif options.video is None:
+        measured = json.loads((options.out / "bench_models.json").read_text(encoding="utf-8"))["models"]
+        text = expected_markdown([expected(name, {row["model"]: row for row in measured}) for name in options.model])
+        print(text)
+        write_text_whole(options.out / "bench_rows_expected.md", text)
+    else:
+        rows = []
+        for model in options.model:
+            rows.append(measure(options.video, model, options.steps, options.weights))
+            print(markdown(rows[-1:]), flush=True)
+        write_text_whole(options.out / "bench_rows.json", json.dumps({"rows": rows}, indent=1) + "\n")
+        write_text_whole(options.out / "bench_rows.md", markdown(rows))
 
 
 if __name__ == "__main__":
