@@ -5,7 +5,7 @@
 
 Each row runs in a process of its own, so that its peak is its own; float32 on the CPU. What random weights find means
 nothing, and how many proposals they make is not what trained ones would make: seconds are told by part, with how often
-each was asked. Seconds are of this machine at this moment: the share of a part says more.
+each was asked, and --boxes limits them. Seconds are of this machine at this moment: the share of a part says more.
 """
 
 from __future__ import annotations
@@ -115,31 +115,43 @@ def watched(segmenter: Any) -> Clock:
     return clock
 
 
-def child(video: Path, model: str, steps: int, weights: str) -> None:
+def child(options: argparse.Namespace) -> None:
     """What the fresh process does: load, segment some steps one at a time, and tell."""
     from moca.media import read_steps
+    from moca.segmentation.config import ProposalConfig
     from moca.segmenter import Segmenter
 
+    (model,), video, steps, weights = options.model, options.video, options.steps, options.weights
+    proposals = ProposalConfig(kind="boxes", rule=RULE, box_limit=options.boxes)
     began = time.perf_counter()
-    segmenter = Segmenter.load(model, weights=weights, device="cpu", batch_steps=1, rule=RULE)
+    segmenter = Segmenter.load(
+        model, weights=weights, device="cpu", batch_steps=1, proposals=proposals, bank=options.bank
+    )
     loaded = time.perf_counter()
+    print(f"{model} loaded in {loaded - began:.0f} s", file=sys.stderr, flush=True)
     clock = watched(segmenter)
     results = list(segmenter.segment_steps(islice(read_steps(video), steps)))
     seconds = time.perf_counter() - loaded
     proposals = [len(result.proposals) for result in results if result.proposals is not None]
-    found = {"model": model, "weights": weights, "steps": len(results), "load_s": loaded - began}
+    found = {
+        "model": model,
+        "weights": weights,
+        "steps": len(results),
+        "load_s": loaded - began,
+        "cpu_s": time.process_time(),
+    }
     found |= {"seconds_per_step": seconds / max(1, len(results)), "proposals": proposals}
     found |= {"peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / GIB, "settings": segmenter.settings}
     found |= {"sounding": sum(bool(result.mask.any()) for result in results)}
     print(json.dumps({**found, "parts_s": clock.seconds, "parts_calls": clock.calls}, default=str))
 
 
-def measure(video: Path, model: str, steps: int, weights: str) -> dict[str, Any]:
+def measure(model: str, options: argparse.Namespace) -> dict[str, Any]:
     """The figures of a row, from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.rows", str(video), "--child", "--model", model]
-    run = subprocess.run(
-        [*command, "--steps", str(steps), "--weights", weights], check=True, stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.rows", str(options.video), "--child", "--model", model]
+    command += ["--steps", str(options.steps), "--weights", options.weights, "--boxes", str(options.boxes)]
+    command += ["--bank", str(options.bank)] if options.bank else []
+    run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -171,11 +183,13 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["huge-lite", "huge"])
     parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--weights", choices=("random", "trained"), default="random")
+    parser.add_argument("--boxes", type=int, default=100, help="most boxes of a frame; random weights find as many")
+    parser.add_argument("--bank", type=Path, help="folder of clips as other sounds, instead of 160 synthesised ones")
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/results"))
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child(options.video, options.model[0], options.steps, options.weights)
+        child(options)
     elif options.video is None:
         measured = json.loads((options.out / "bench_models.json").read_text(encoding="utf-8"))["models"]
         text = expected_markdown([expected(name, {row["model"]: row for row in measured}) for name in options.model])
@@ -184,7 +198,7 @@ def main() -> None:
     else:
         rows = []
         for model in options.model:
-            rows.append(measure(options.video, model, options.steps, options.weights))
+            rows.append(measure(model, options))
             print(markdown(rows[-1:]), flush=True)
         write_text_whole(options.out / "bench_rows.json", json.dumps({"rows": rows}, indent=1) + "\n")
         write_text_whole(options.out / "bench_rows.md", markdown(rows))
