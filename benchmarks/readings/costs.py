@@ -101,8 +101,9 @@ def main() -> None:
             print(name, shapes[name], *runs[name][-1], flush=True)
     what = (
         f"ImageBind's image tower at the size of {options.size} and DINO on {dino.grid} x {dino.grid} patches, random "
-        f"weights, float32 on {torch.get_num_threads()} thread(s), one frame from pixels to patch features; the shortest "
-        f"of {options.repeats} runs. Patch features have shape {shapes['token']}, under proxy {shapes['proxy']}."
+        f"weights, float32 on {torch.get_num_threads()} thread(s), one frame from pixels to patch features; the "
+        f"shortest of {options.repeats} runs. Patch features have shape {shapes['token']}, under proxy "
+        f"{shapes['proxy']}."
     )
     write_text_whole(options.out, json.dumps({"what": what, "readings": ratios(runs)}, indent=1) + "\n")
 
