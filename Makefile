@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench notebooks clean
+.PHONY: demo test real check bench notebooks clean
 
 demo: $(INSTALLED)  ## segment the bundled sample; look at out/demo/report.html
 	$(BIN)/moca segment docs/sample.mp4 -o out/demo
 
 test: $(INSTALLED)  ## the whole test suite
 	$(BIN)/python -m pytest
+
+real: $(INSTALLED)  ## what every published checkpoint that is here must show; see docs/real-weights.md
+	$(BIN)/moca doctor
+	$(BIN)/python -m pytest -m real -rs -s tests/real
 
 check: $(INSTALLED)  ## lint and format
 	$(BIN)/ruff check .

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,21 @@ from rich.progress import track
 from moca.calibration.gates import area_under, joined
 from moca.calibration.pairs import steps_of
 from moca.core.files import write_json_whole, write_text_whole
+from moca.core.step import Step
 from moca.foundation.manifest import bundled_weights
 from moca.metrics.robustness import g_miou
 from moca.metrics.segmentation import frame_iou_plain
+from moca.pipeline.bank import embed_sounds
 from moca.segmentation.config import OPEN
+from moca.segmentation.gate import best_patches, support, why_silent
+from moca.segmentation.relative import compare
 from moca.segmenter import Segmenter
 from recipes.stage_pairs import Pairs, PairsConfig, draw_pairs
 
 SOUNDING, SILENCED = ("s4", "ms3"), ("silent", "offscreen", "noise")
-SIZE, STEPS, RECALL = 224, 16, 0.95
+SIZE, STEPS, RECALL, SILENT_FRAMES = 224, 8, 0.95, 20
+NEVER = -1e9
+"""The score of a frame that no gate is asked about."""
 TARGETS = {"silent": 0.0, "offscreen": 0.015, "noise": 0.05}
 """Masked share of the frame that is asked for at 95% recall."""
 GATES: dict[str, tuple[str, ...]] = {
@@ -67,52 +72,63 @@ def frames(cache: Path, split: str, counts: Mapping[str, int]) -> Iterator[tuple
         yield kind, draw_pairs(PairsConfig(count=count, split=name, size=SIZE, mix=((kind, 1.0),)), cache, workers=1)
 
 
-def figures_of(models: Mapping[str, Segmenter], pairs: Pairs, *, swapped: bool = False) -> Figures:
-    """What every frame has: its mask's IoU and area with all gates open, and every score.
+def figures_of(model: Segmenter, pairs: Pairs, count: int, *, swapped: bool = False) -> Figures:
+    """What each of the first frames has: its mask's IoU and area with all gates open, and every score.
 
-    models: "crops", "relative" and "absolute", all with open gates; the last two make no proposals. swapped: with the
-    next frame's sound.
+    model: one that chooses proposals by their crops, with open gates. swapped: with the next frame's sound. A score
+    that a silent frame does not have is far below all others.
     """
-    rows = np.arange(len(pairs.frames))
     found: Figures = {
         name: [] for name in ("iou", "area", *dict.fromkeys(score for gate in GATES.values() for score in gate))
     }
-    for part in track(np.array_split(rows, -(-len(rows) // STEPS)), f"{pairs.kinds[0]}{', swapped' * swapped}"):
-        steps = steps_of(pairs, part, heard=(part + 1) % len(rows) if swapped else None)
-        crops, relative, absolute = (
-            list(models[name].segment_steps(steps)) for name in ("crops", "relative", "absolute")
-        )
-        truth = np.asarray(pairs.masks[part]) > 0
-        masks = np.stack([result.mask for result in crops])
-        heard = np.array([np.isfinite(result.level_dbfs) and not _silent(result.reason) for result in crops])
-        presence = np.full(len(steps), np.nan)
-        if heard.any():
-            audible = [step for step, sounds in zip(steps, heard, strict=True) if sounds]
-            presence[heard] = models["absolute"].frozen_presence(audible)
-        found["iou"] += frame_iou_plain(masks, truth).tolist()
+    for part in track(np.array_split(np.arange(count), -(-count // STEPS)), f"{pairs.kinds[0]}{', swapped' * swapped}"):
+        steps = steps_of(pairs, part, heard=(part + 1) % count if swapped else None)
+        results = list(model.segment_steps(steps))
+        masks = np.stack([result.mask for result in results])
+        found["iou"] += frame_iou_plain(masks, np.asarray(pairs.masks[part]) > 0).tolist()
         found["area"] += masks.mean((1, 2)).tolist()
-        found["presence"] += presence.tolist()
-        for name, results, field in (
-            ("crop_score", crops, "score"), ("crop_rank", crops, "rank"), ("patch_score", relative, "score"),
-            ("patch_rank", relative, "rank"), ("support", absolute, "score"),
-        ):  # fmt: skip
-            found[name] += [float(getattr(result, field)) for result in results]
-    return {name: [-1e9 if np.isnan(value) else value for value in values] for name, values in found.items()}
+        heard = [index for index, step in enumerate(steps) if why_silent(step, model.config.silence_dbfs) is None]
+        figures = {"crop_score": [results[n].score for n in heard], "crop_rank": [results[n].rank for n in heard]}
+        figures |= patch_figures(model, [steps[n] for n in heard]) if heard else {}
+        for name, values in figures.items():
+            placed = np.full(len(steps), NEVER)
+            placed[heard] = values
+            found[name] += np.nan_to_num(placed, nan=NEVER).tolist()
+        for name in found.keys() - figures.keys() - {"iou", "area"}:
+            found[name] += [NEVER] * len(steps)
+    return found
 
 
-def _silent(reason: str | None) -> bool:
-    return reason is not None and reason.startswith(("silent", "no audio", "less than"))
+def patch_figures(model: Segmenter, steps: list[Step]) -> dict[str, list[float]]:
+    """Scores of frames without proposals: by patches, and by the picture as a whole."""
+    patches, relative = model.features(steps)
+    sounds = embed_sounds(model.pipeline.encoder, [step.audio for step in steps])
+    cosines = np.einsum("bhwe,be->bhw", patches, sounds)
+    best = [
+        found.pooled(best_patches(found.scores))
+        for found in (compare(picture, sound, model.bank) for picture, sound in zip(patches, sounds, strict=True))
+    ]
+    return {
+        "support": [support(each) for each in cosines],
+        "presence": model.frozen_presence(steps).tolist(),
+        "patch_score": [support(each) for each in relative],
+        "patch_rank": [each.rank(0) for each in best],
+    }
 
 
-def open_models(folder: Path) -> dict[str, Segmenter]:
-    """The three ways a frozen encoder scores, with every gate open."""
-    open_gates = {"gate": OPEN, "gate_frozen": -1.0, "gate_rank": 1e-9}
-    plain = {"adapters": None, "device": "cpu", "batch_steps": STEPS, "refine": False, **open_gates}
-    crops = Segmenter.load(folder, scores="relative", **plain)
-    bare = replace(crops.pipeline, proposer=None)
-    relative = Segmenter(bare, config=crops.config, batch_steps=STEPS)
-    absolute = Segmenter(bare, config=replace(crops.config, scores="absolute"), batch_steps=STEPS)
-    return {"crops": crops, "relative": relative, "absolute": absolute}
+def open_model(folder: Path) -> Segmenter:
+    """A frozen encoder whose masks are chosen by crops, with every gate open."""
+    open_gates = {"gate": OPEN, "gate_frozen": -1.0, "gate_rank": 0.0}
+    return Segmenter.load(
+        folder,
+        adapters=None,
+        device="cpu",
+        batch_steps=STEPS,
+        scores="relative",
+        sounding="otsu",
+        refine=False,
+        **open_gates,
+    )
 
 
 def scores_of(figures: Figures, names: tuple[str, ...]) -> np.ndarray:
@@ -191,19 +207,20 @@ def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def measured(options: argparse.Namespace, models: Mapping[str, Segmenter], split: str) -> dict[str, Figures]:
+def measured(options: argparse.Namespace, model: Segmenter, split: str) -> dict[str, Figures]:
     """Figures of a split, kind by kind, from the files that are there or measured now."""
-    counts = dict.fromkeys(SOUNDING, options.frames)
+    counts = dict.fromkeys(SOUNDING, options.drawn)
     if split == "test":
-        counts |= {"silent": options.silent, "offscreen": options.frames, "noise": options.frames}
-    prints = models["crops"].settings["fingerprints"]
+        counts |= {"silent": SILENT_FRAMES, "offscreen": options.drawn, "noise": options.drawn}
+    prints = model.settings["fingerprints"]
     folder = options.work / "-".join(prints[role] for role in ("encoder", "masks", "objects", "bank"))
     found = {}
     for kind, pairs in frames(options.cache, split, counts):
+        count = min(options.frames, counts[kind])
         for name in (kind, f"{kind} swapped") if split == "test" and kind in SOUNDING else (kind,):
-            place = folder / f"{split}-{name.replace(' ', '-')}-{counts[kind]}.json"
+            place = folder / f"{split}-{name.replace(' ', '-')}-{count}.json"
             if not place.is_file():
-                write_json_whole(place, figures_of(models, pairs, swapped=name != kind), indent=None)
+                write_json_whole(place, figures_of(model, pairs, count, swapped=name != kind), indent=None)
             found[name] = json.loads(place.read_text(encoding="utf-8"))
     if split == "test":
         found["swapped"] = _joined_kinds(found, tuple(f"{kind} swapped" for kind in SOUNDING))
@@ -218,11 +235,11 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/gates"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
     parser.add_argument("--work", type=Path, default=Path(".cache/gates"))
-    parser.add_argument("--frames", type=int, default=200, help="of every kind and split")
-    parser.add_argument("--silent", type=int, default=20, help="silent ones, which their level stops")
+    parser.add_argument("--drawn", type=int, default=200, help="frames drawn of every kind and split")
+    parser.add_argument("--frames", type=int, default=200, help="the first ones of them, which are looked at")
     options = parser.parse_args()
-    models = open_models(model_folder(options.encoder, options.work))
-    val, test = (measured(options, models, split) for split in ("val", "test"))
+    model = open_model(model_folder(options.encoder, options.work))
+    val, test = (measured(options, model, split) for split in ("val", "test"))
     command = f"python -m benchmarks.gates --encoder {options.encoder} --frames {options.frames} -o {options.out}"
     text = page(options.encoder, val, test, command)
     write_text_whole(options.out / "gates.md", text)

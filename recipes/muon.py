@@ -15,8 +15,8 @@ class Muon(torch.optim.Optimizer):
     """Momentum whose update of a matrix is made orthogonal (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
 
     The update's root mean square is that of AdamW's, .2 (Liu et al. 2025, arXiv:2502.16982, equation 4), so that
-    rates and decay are of AdamW's size. `torch.optim.Muon` computes the same in bfloat16, which takes fifteen
-    times as long on CPUs that have to emulate it.
+    rates and decay are of AdamW's size. `torch.optim.Muon` computes the same in bfloat16, which takes more
+    than ten times as long on CPUs that have to emulate it.
 
     params: matrices (rows, columns). lr: step. weight_decay: decoupled. momentum: Nesterov's.
     """

@@ -86,7 +86,7 @@ class RankScorer:
     def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter, self.by_crops, self.levels = segmenter, segmenter.by_crops, not segmenter.relative
         self.config = replace(segmenter.config, gate=OPEN, gate_frozen=-1.0)
-        roles = ("encoder", "masks", "objects") if self.by_crops else ("encoder", "adapters")
+        roles = ("encoder", "adapters", *(("masks", "objects") if self.by_crops else ()))
         prints = segmenter.pipeline.fingerprints | {"bank": segmenter.bank.fingerprint}
         self.fingerprints = {role: prints[role] for role in (*roles, "bank") if role in prints}
 
@@ -94,11 +94,13 @@ class RankScorer:
         """See `PairScorer`."""
         patches, agreement = _features(self.segmenter, steps)
         sounds = embed_sounds(self.segmenter.pipeline.encoder, [step.audio for step in steps])
-        best = (
-            _best_patches(features, sound, self.segmenter.bank) for features, sound in zip(patches, sounds, strict=True)
-        )
-        compared = self._best_crops(steps, sounds) if self.by_crops else dict(enumerate(best))
-        ranks = [compared[index].rank(0) if index in compared else -np.inf for index in range(len(steps))]
+        best = {}
+        if not self.by_crops or self.segmenter.pipeline.proposer.config.unmatched == "coarse":
+            pairs = enumerate(zip(patches, sounds, strict=True))
+            best = {index: _best_patches(features, sound, self.segmenter.bank) for index, (features, sound) in pairs}
+        if self.by_crops:
+            best |= self._best_crops(steps, sounds)
+        ranks = [best[index].rank(0) if index in best else -np.inf for index in range(len(steps))]
         return PairScores(np.array(ranks)[:, None], agreement)
 
     def _best_crops(self, steps: Sequence[Step], sounds: np.ndarray) -> dict[int, Comparison]:

@@ -94,7 +94,13 @@ def command(
     remove_kept(keep)
     _tell(calibrated)
     out_console.print(f"written: {out}, {page}", markup=False)
-    out_console.print(f"next: moca segment VIDEO --model {model or 'mini'} --calibration {out} -o OUT", markup=False)
+    same = [
+        f"--model {model or 'mini'}",
+        *(["--frozen"] if frozen else []),
+        *([f"--adapters {adapters}"] * bool(adapters)),
+    ]
+    same += [f"--rule {proposing['rule']}"] if "rule" in proposing else []
+    out_console.print(f"next: moca segment VIDEO {' '.join(same)} --calibration {out} -o OUT", markup=False)
 
 
 def _kept_beside(out: Path) -> Path:

@@ -47,7 +47,7 @@ class Entry:
     citation: str
     """The paper."""
     commercial: bool = True
-    """Whether the licence allows commercial use."""
+    """Whether the licence plainly allows commercial use; False, too, where its own terms have to be read first."""
     file: str | None = None
     """Name of the file in the weights folder."""
     url: str | None = None

@@ -29,13 +29,14 @@ PARTIAL = ".moca-partial"
 
 
 def collect_videos(inputs: Sequence[Path]) -> list[Path]:
-    """Files as given, and every video file below a given folder, sorted; each once.
+    """Files as given, and every video file below a given folder, sorted.
 
+    Each file comes once, by the first of its names, whatever other ways to it (relative, over .. or a link) are given.
     Hidden files and folders are passed over, and so are the overlays of runs of `moca segment`, finished or not; one
     that is given by its own name is taken. Raises InputError for an input that does not exist, or a folder without a
     single video file.
     """
-    videos: dict[Path, None] = {}
+    videos: dict[Path, Path] = {}
     for given in inputs:
         if given.is_dir():
             candidates = sorted(_visible_videos(given))
@@ -44,12 +45,13 @@ def collect_videos(inputs: Sequence[Path]) -> list[Path]:
                 but = " but overlays that moca wrote" if candidates else ""
                 suffixes = ", ".join(sorted(VIDEO_SUFFIXES))
                 raise InputError(f"folder {given} must hold at least one video file ({suffixes}), has none{but}.")
-            videos.update(dict.fromkeys(inside))
         elif given.exists():
-            videos[given] = None
+            inside = [given]
         else:
             raise InputError(f"{given} does not exist; give a video file or a folder of videos.")
-    return list(videos)
+        for path in inside:
+            videos.setdefault(path.resolve(), path)
+    return list(videos.values())
 
 
 def is_overlay_of_run(path: Path) -> bool:

@@ -36,16 +36,18 @@ def run_folders(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
 
     That folder is named after the video alone, whatever others are there: its path below the folder that was given,
     with "_" for the last dot, so `videos/deep/clip.mp4` goes to `out/deep/clip_mp4`. A file given by name counts from
-    its own folder. Raises InputError as `collect_videos` does, and for two videos that would share a folder.
+    its own folder where it lies below no given one; how paths are written makes no difference. Raises InputError as
+    `collect_videos` does, and for two videos that would share a folder.
     """
     videos = collect_videos(inputs)
     if is_single(inputs):
         return {videos[0]: out}
-    roots = sorted((given for given in inputs if given.is_dir()), key=lambda root: len(root.parts))
+    roots = sorted((given.resolve() for given in inputs if given.is_dir()), key=lambda root: len(root.parts))
     owners: dict[Path, Path] = {}
     for video in videos:
-        root = next((root for root in roots if video.is_relative_to(root)), video.parent)
-        path = video.relative_to(root)
+        place = video.parent.resolve() / video.name  # a video that is a link has its own name, and lies where that does
+        root = next((root for root in roots if place.is_relative_to(root)), place.parent)
+        path = place.relative_to(root)
         folder = out / path.with_name(f"{path.stem}_{path.suffix[1:]}" if path.suffix else path.name)
         if folder in owners:
             raise InputError(

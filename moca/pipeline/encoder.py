@@ -36,6 +36,8 @@ class Foundation:
     """How its patches are read, in training as in segmentation; None is the encoder's own way."""
     reading: dict[str, Any] = field(default_factory=dict)
     """Entries of the run's card that say so."""
+    reading_notice: str | None = None
+    """What whoever trains must know of that choice, or None; the run's card makes it its own."""
     parts: dict[str, Any] = field(default_factory=dict)
     """Entries of the run's card for mask proposals; none for a row, whose own follow from the reference."""
 
@@ -57,8 +59,9 @@ def load_encoder(model: str | Path = BUNDLED, *, device: str | torch.device = "c
         reader=reader,
         reading=chosen.entries(),
         reference=named if named in CATALOGUE else str((folder / named).resolve()),
-        licence="; ".join([card["licence"], *chosen.licences(card["encoder"])]),
-        notice=" ".join(filter(None, (card.get("notice"), chosen.notice))) or None,
+        licence=card["licence"],
+        notice=card.get("notice"),
+        reading_notice=chosen.notice,
         parts={} if str(model) in CATALOGUE else described_parts(card, folder),
     )
 

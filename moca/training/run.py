@@ -191,7 +191,7 @@ def _summary(out: Path, corpus: Corpus, run: _Run) -> RunSummary:
         frames=len(corpus),
         broken=corpus.broken,
         steps=run.config.steps,
-        notice=run.foundation.notice,
+        notice=" ".join(filter(None, (run.foundation.notice, run.foundation.reading_notice))) or None,
     )
 
 

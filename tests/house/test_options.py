@@ -10,9 +10,9 @@ from moca.cli.app import commands, load_command
 from moca.cli.options import offers_of
 from moca.core.settings import Settings
 
-HOMONYMS = {"--out", "--data", "--clips"}
+HOMONYMS = {"--out", "--data", "--clips", "--preset"}
 """Names that mean one thing in one command and another elsewhere: what is written, a data set or its folder, how many
-clips or where they lie."""
+clips or where they lie, a recipe of training or of segmenting."""
 CLI = Path(__file__).resolve().parents[2] / "moca" / "cli"
 
 

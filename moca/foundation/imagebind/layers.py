@@ -70,7 +70,7 @@ class Attention(nn.Module):
         """
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         rows = get_args(SelfSelf).index(by), 2
-        p, v = (functional.linear(x, weights[row], biases[row]) for row in rows)
+        p, v = (linear(x, weights[row], biases[row]) for row in rows)
         p, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (p, v))
         mixed = functional.scaled_dot_product_attention(p, p, v)
         return self.out_proj(mixed.transpose(1, 2).flatten(2))

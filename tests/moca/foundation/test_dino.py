@@ -261,9 +261,10 @@ def test_only_safetensors_are_read(vit, folder, tmp_path):
 
 def test_another_kind_of_model_is_refused(folder):
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "dinov2"}))
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "swin"}))
     assert refusal(load_dino, folder) == (
-        f"{folder} must be a model of type 'vit', got 'dinov2'; use one such as facebook/dino-vits8."
+        f"{folder} must be a model of type 'vit' or 'dinov2' or 'dinov2_with_registers' or 'dinov3_vit' or "
+        "'dinov3_convnext', got 'swin'; use one such as facebook/dino-vits8."
     )
     (folder / "config.json").write_text("[1, 2")
     assert refusal(load_dino, folder) == (

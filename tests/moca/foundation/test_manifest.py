@@ -58,10 +58,15 @@ def test_the_shipped_manifest_is_valid_and_complete():
     entries = read_manifest()
     assert set(entries) == {
         "imagebind-huge", "sam-vit-base", "sam-vit-large", "sam-vit-huge", "dino-vits8", "dino-vits16", "dino-vitb8",
-        "dino-vitb16", "grounding-dino-tiny", "grounding-dino-base", "owlv2-base", "owlv2-base-ensemble",
+        "dino-vitb16", "dinov2-small", "dinov2-base", "dinov2-with-registers-base", "dinov3-vitb16",
+        "dinov3-convnext-tiny", "grounding-dino-tiny", "grounding-dino-base", "owlv2-base", "owlv2-base-ensemble",
         "owlv2-large-ensemble", "ast",
     }  # fmt: skip
-    assert [entry.name for entry in entries.values() if not entry.commercial] == ["imagebind-huge"]
+    assert [entry.name for entry in entries.values() if not entry.commercial] == [
+        "imagebind-huge",
+        "dinov3-vitb16",
+        "dinov3-convnext-tiny",
+    ]
     assert all(entry.licence and entry.citation and entry.role for entry in entries.values())
     assert entries["dino-vits8"].hub == "facebook/dino-vits8" and entries["dino-vits8"].bytes is None
 

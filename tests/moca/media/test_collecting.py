@@ -1,5 +1,7 @@
 """A folder becomes the list of its videos: every one of the user's, none of ours, whatever state our runs are in."""
 
+from pathlib import Path
+
 import pytest
 
 from moca.errors import InputError
@@ -34,6 +36,16 @@ def test_each_video_once_and_files_as_given(folder):
     root = folder("a.mp4", "deep/b.mp4", "odd.name")
     given = [root / "odd.name", root / "deep", root, root / "a.mp4"]
     assert collect_videos(given) == [root / "odd.name", root / "deep" / "b.mp4", root / "a.mp4"]
+
+
+@pytest.mark.parametrize("folder_first", [True, False])
+def test_a_file_comes_once_however_its_path_is_written(folder, monkeypatch, folder_first):
+    root = folder("a.mp4", "deep/b.mp4")
+    (root.parent / "link").symlink_to(root)
+    monkeypatch.chdir(root.parent)
+    ways = [Path("videos/deep/../a.mp4"), root / "a.mp4", Path("link/a.mp4"), Path("./videos/a.mp4")]
+    found = collect_videos([Path("videos"), *ways] if folder_first else [*ways, Path("videos")])
+    assert found == [Path("videos/a.mp4") if folder_first else ways[0], Path("videos/deep/b.mp4")]
 
 
 def test_what_is_hidden_is_passed_over_unless_it_is_given_itself(folder):

@@ -1,6 +1,7 @@
 """Many videos: each has a place of its own that no other video changes, and one that fails does not stop the rest."""
 
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,27 @@ def test_the_place_of_a_run_is_made_of_the_path_below_the_folder_given(tmp_path)
     assert run_folders([root / "x"], out)[root / "x" / "a.mp4"] == out / "a_mp4"
     assert run_folders([root / "a.mp4"], out) == {root / "a.mp4": out}  # one file goes straight there
     assert run_folders([root / "a.mp4", root / "a.mkv"], out)[root / "a.mkv"] == out / "a_mkv"
+
+
+def test_every_place_is_inside_the_output_folder_however_inputs_are_written(tmp_path, monkeypatch):
+    root, out = files(tmp_path / "v", "clip.mp4", "deep/b.mp4"), tmp_path / "p"
+    (tmp_path / "link").symlink_to(root)
+    monkeypatch.chdir(tmp_path)
+    for way in (Path("v/../v/clip.mp4"), Path("v/deep/../clip.mp4"), root / "clip.mp4", Path("link/clip.mp4")):
+        for inputs in ([Path("v"), way], [way, Path("v")], [root, way], [Path("link"), way], [Path("v/deep/.."), way]):
+            places = run_folders(inputs, out)
+            assert sorted(places.values()) == [out / "clip_mp4", out / "deep" / "b_mp4"]
+    assert run_folders([Path("v/../v/clip.mp4"), Path("v/deep/b.mp4")], out).keys() == {
+        Path("v/../v/clip.mp4"), Path("v/deep/b.mp4"),
+    }  # fmt: skip
+
+
+def test_a_video_that_is_a_link_has_the_place_of_its_own_name(tmp_path):
+    root, out = files(tmp_path / "v", "a.mp4"), tmp_path / "out"
+    elsewhere = files(tmp_path / "elsewhere", "b.mp4") / "b.mp4"
+    (root / "linked.mp4").symlink_to(elsewhere)
+    assert run_folders([root], out) == {root / "a.mp4": out / "a_mp4", root / "linked.mp4": out / "linked_mp4"}
+    assert run_folders([root, elsewhere], out).keys() == {root / "a.mp4", root / "linked.mp4"}
 
 
 def test_videos_that_would_share_a_place_are_refused_before_anything_runs(segmenter, tmp_path):

@@ -201,8 +201,8 @@ def test_pooled_similarity_lies_between_mean_and_maximum(mini):
 
 @torch.no_grad()
 def test_class_and_dense_pooling_read_different_tokens():
-    dense = random_imagebind(ImageBindConfig.mini(), seed=0)
-    by_class = random_imagebind(replace(ImageBindConfig.mini(), pooling="class"), seed=0)
+    dense = random_imagebind(replace(ImageBindConfig.mini(), pooling="dense"), seed=0)
+    by_class = random_imagebind(ImageBindConfig.mini(), seed=0)
     pixels = noise(2, 3, 112, 112)
     close(dense.embed_image(pixels), torch.nn.functional.normalize(dense.embed_patches(pixels).mean(1), dim=-1))
     assert not torch.allclose(dense.embed_image(pixels), by_class.embed_image(pixels), atol=1e-2)

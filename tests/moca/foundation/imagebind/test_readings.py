@@ -187,7 +187,7 @@ def test_every_reading_agrees_with_its_formula_at_the_size_of_huge():
     frames = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
     tower = model.image_tower
     entering = tower.tokens(torch.from_numpy(frames).permute(0, 3, 1, 2) / 64 - 2)
-    for reading in READINGS[:-1]:
+    for reading in (PatchReading(reading=name) for name in ("value", "clear", "proxy")):
         reader = PatchReader(config=reading, images=Grids(28))
         likeness = reader.likeness(frames)
         found = model.project_image(tower(entering, **reader.keywords(likeness)))

@@ -1,0 +1,1 @@
+"""How the readings of a frozen encoder compare, and what they cost."""
