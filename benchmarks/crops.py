@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -26,7 +25,6 @@ from moca.core.files import write_json_whole
 from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.imagebind.weights import load_imagebind
 from moca.foundation.preprocessing import preprocess_frames
-from moca.metrics.segmentation import mean_iou
 from moca.pipeline.bank import embed_sounds, sound_bank
 from moca.pipeline.comparing import CropScorer
 from moca.pipeline.loading import load_pipeline
@@ -47,32 +45,45 @@ CROPS: dict[str, Callable[[np.ndarray, np.ndarray, int], list[np.ndarray]]] = {
 }
 
 
-@dataclass(frozen=True)
 class Frames:
-    """Frames of one kind, what is proposed in them, and what is true of it."""
+    """Frames of one kind that have proposals, what is proposed in them, and what is true of it."""
 
-    pairs: Pairs
-    kept: Kept
-    sounds: np.ndarray
-    """(F, E) float32 of unit length."""
-
-    def each(self):
-        """Number, picture, proposals (N, H, W) bool and truth (H, W) bool of every frame that has proposals."""
-        for number, found in enumerate(self.kept):
+    def __init__(self, pairs: Pairs, kept: Kept, sounds: np.ndarray) -> None:
+        """sounds: (F, E) float32 of unit length."""
+        self.sounds, self.count = sounds, len(pairs.frames)
+        self.pictures: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.sounding: dict[int, np.ndarray] = {}
+        self.patterns: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        for number, found in enumerate(kept):
             if len(found):
-                yield (
-                    number,
-                    np.asarray(self.pairs.frames[number]),
-                    found.masks,
-                    np.asarray(self.pairs.masks[number]) > 0,
-                )
+                truth = np.asarray(pairs.masks[number]) > 0
+                self.pictures[number] = np.asarray(pairs.frames[number]), found.masks
+                self.sounding[number] = np.array([(mask & truth).sum() / mask.sum() for mask in found.masks])
+                self.patterns[number] = _patterns(found.masks, truth)
+
+    def miou(self, chosen: Callable[[int], np.ndarray]) -> float:
+        """mIoU of the unions of the proposals that are chosen in every frame, by their numbers; 0 without proposals."""
+        total = 0.0
+        for number, (inside, truth, pixels) in self.patterns.items():
+            union = inside[:, chosen(number)].any(1)
+            total += pixels[union & truth].sum() / max(1, pixels[union | truth].sum())
+        return round(float(total / self.count), 4)
+
+
+def _patterns(masks: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pixels in the same proposals, and in the truth or not, counted together: (P, N) bool, (P,) bool, (P,) int."""
+    flat = np.concatenate([masks.reshape(len(masks), -1), truth.reshape(1, -1)]).T
+    packed = np.ascontiguousarray(np.packbits(flat, axis=1))
+    whole = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first, pixels = np.unique(whole, return_index=True, return_counts=True)
+    return flat[first, :-1], flat[first, -1], pixels
 
 
 @torch.inference_mode()
 def by_patches(encoder: ImageBind, bank: SoundBank, frames: Frames) -> dict[int, np.ndarray]:
     """Mean cosine of the patches in every proposal with all sounds of the bank and of the frames, (N, K + F)."""
     sounds, found = np.concatenate([bank.embeddings, frames.sounds]), {}
-    for number, picture, masks, _ in frames.each():
+    for number, (picture, masks) in frames.pictures.items():
         patches = encoder.embed_patches(preprocess_frames([picture], encoder.config.image_size))[0].numpy()
         side = encoder.config.image_grid[0]
         cover = [cv2.resize(m.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA).ravel() for m in masks]
@@ -85,7 +96,7 @@ def by_crops(encoder: ImageBind, bank: SoundBank, frames: Frames, crop: str) -> 
     """The same of every proposal's crop."""
     scorer, size = CropScorer(encoder, bank), encoder.config.image_size
     sounds, found = np.concatenate([bank.embeddings, frames.sounds]), {}
-    for number, picture, masks, _ in frames.each():
+    for number, (picture, masks) in frames.pictures.items():
         crops = preprocess_squares(CROPS[crop](picture, masks, size), size)
         found[number] = scorer.cosines(crops, sounds)
     return found
@@ -106,21 +117,20 @@ def comparison(cosines: np.ndarray, bank: SoundBank, number: int) -> Comparison:
 def measured(cosines: dict[int, np.ndarray], bank: SoundBank, frames: Frames) -> dict[str, object]:
     """AUC and mIoU of scores by these cosines, with and without the bank; and where the own sound ranks."""
     count, found = len(frames.sounds), {}
-    truths = np.asarray(frames.pairs.masks) > 0
     scorings = {"cosines": lambda c: np.asarray(c.own, np.float64), "with the bank": lambda c: c.scores}
     for name, score in scorings.items():
         values = {n: score(comparison(rows, bank, n)) for n, rows in cosines.items()}
         other = {n: score(comparison(rows, bank, (n + 1) % count)) for n, rows in cosines.items()}
         nearness = DELTAS if name == "with the bank" else COSINES
-        deltas = {str(delta): united(values, frames, lambda s, d=delta: near_the_best(s, d)) for delta in nearness}
-        ratios = {str(ratio): united(values, frames, lambda s, r=ratio: _within(s, r)) for ratio in RATIOS}
+        deltas = {str(delta): frames.miou(lambda n, v=values, d=delta: near_the_best(v[n], d)) for delta in nearness}
+        ratios = {str(ratio): frames.miou(lambda n, v=values, r=ratio: _within(v[n], r)) for ratio in RATIOS}
         best = max(deltas, key=deltas.get)
         found[name] = {
             "auc": auc(values, frames),
             "miou": max(max(deltas.values()), max(ratios.values())),
             "delta": deltas,
             "ratio": ratios,
-            "swapped": united(other, frames, lambda s, d=float(best): near_the_best(s, d)),
+            "swapped": frames.miou(lambda n, v=other, d=float(best): near_the_best(v[n], d)),
         }
     ranks = {"own": [], "swapped": []}
     for n, rows in cosines.items():
@@ -131,7 +141,6 @@ def measured(cosines: dict[int, np.ndarray], bank: SoundBank, frames: Frames) ->
     found["rank"] = {
         kind: {str(p): round(float(np.percentile(values, p)), 4) for p in percentiles} for kind, values in ranks.items()
     }
-    found["frames without a true mask"] = int((~truths.any((1, 2))).sum())
     return found
 
 
@@ -140,19 +149,11 @@ def _within(scores: np.ndarray, ratio: float) -> np.ndarray:
     return np.flatnonzero(scores >= (ratio * best if best > 0 else best))
 
 
-def united(values: dict[int, np.ndarray], frames: Frames, choose: Callable[[np.ndarray], np.ndarray]) -> float:
-    """mIoU of the unions of the chosen proposals."""
-    unions = np.zeros((len(frames.sounds), SIZE, SIZE), bool)
-    for number, _, masks, _ in frames.each():
-        unions[number] = masks[choose(values[number])].any(0)
-    return round(mean_iou(unions, np.asarray(frames.pairs.masks) > 0), 4)
-
-
 def auc(values: dict[int, np.ndarray], frames: Frames) -> float:
     """Chance that a proposal at least half of which sounds scores above one that does not, over all frames."""
     labels, scores = [], []
-    for number, _, masks, truth in frames.each():
-        labels += [(mask & truth).sum() >= 0.5 * mask.sum() for mask in masks]
+    for number, share in frames.sounding.items():
+        labels += list(share >= 0.5)
         scores += list(values[number])
     labels, ranks = np.array(labels), np.argsort(np.argsort(scores)) + 1
     positive = labels.sum()
@@ -166,7 +167,9 @@ def main() -> None:
     parser.add_argument("--name", help="of the results; default: the folder's parent and name")
     parser.add_argument("-o", "--out", type=Path, default=Path("docs/results/crops"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/stage-pairs"))
-    parser.add_argument("--frames", type=int, default=200, help="of S4 and MS3 each")
+    parser.add_argument("--frames", type=int, default=200, help="that are drawn, of S4 and MS3 each")
+    parser.add_argument("--first", type=int, default=200, help="that are looked at, the first of them")
+    parser.add_argument("--ways", nargs="*", choices=list(CROPS), default=list(CROPS), help="how crops are cut")
     parser.add_argument("--split", default="zoo-val")
     options = parser.parse_args()
     encoder = load_imagebind(options.encoder)
@@ -178,20 +181,20 @@ def main() -> None:
             options.cache,
             workers=1,
         )
+        pairs = Pairs(*(part[: options.first] for part in (pairs.frames, pairs.waves, pairs.masks, pairs.kinds)))
         prints = {role: pipeline.fingerprints[role] for role in ("masks", "objects")}
-        place = options.cache / f"crops-{options.split}-{kind}-{options.frames}"
+        place = options.cache / f"crops-{options.split}-{kind}-{len(pairs.frames)}"
         kept = kept_proposals(pipeline.proposer, pairs, prints, place)
-        frames = Frames(pairs, kept, embed_sounds(encoder, [pairs.sound(row) for row in range(options.frames)]))
-        truths = {n: np.array([(m & t).sum() / m.sum() for m in masks]) for n, _, masks, t in frames.each()}
+        frames = Frames(pairs, kept, embed_sounds(encoder, [pairs.sound(row) for row in range(len(pairs.frames))]))
         found[kind] = {
-            "all proposals": united(truths, frames, lambda s: np.arange(len(s))),
-            "best choice": united(truths, frames, lambda s: np.flatnonzero(s > 0.5)),
+            "all proposals": frames.miou(lambda n, share=frames.sounding: np.arange(len(share[n]))),
+            "best choice": frames.miou(lambda n, share=frames.sounding: np.flatnonzero(share[n] > 0.5)),
             "patches": measured(by_patches(encoder, bank, frames), bank, frames),
-            **{crop: measured(by_crops(encoder, bank, frames, crop), bank, frames) for crop in CROPS},
+            **{crop: measured(by_crops(encoder, bank, frames, crop), bank, frames) for crop in options.ways},
         }
         print(f"{kind}: best choice {found[kind]['best choice']}, all {found[kind]['all proposals']}", flush=True)
     name = options.name or f"{options.encoder.resolve().parent.name}-{options.encoder.name}"
-    about = {"encoder": known, "pooling": encoder.config.pooling, "frames": options.frames, "split": options.split}
+    about = {"encoder": known, "pooling": encoder.config.pooling, "frames": len(pairs.frames), "split": options.split}
     write_json_whole(options.out / f"{name}.json", {**about, **found})
     print(table(found))
 
@@ -199,7 +202,7 @@ def main() -> None:
 def table(found: dict[str, dict]) -> str:
     """The figures as Markdown."""
     lines = ["| score of proposals | AUC S4 / MS3 | mIoU S4 / MS3 | swapped S4 / MS3 |", "|---|---|---|---|"]
-    for way in ("patches", *CROPS):
+    for way in [way for way in ("patches", *CROPS) if way in found[KINDS[0]]]:
         for scoring in ("cosines", "with the bank"):
             cells = [found[kind][way][scoring] for kind in KINDS]
             figures = [" / ".join(f"{cell[name]:.3f}" for cell in cells) for name in ("auc", "miou", "swapped")]

@@ -104,9 +104,9 @@ def test_a_video_in_which_nothing_reaches_a_threshold_says_so_in_one_line(pipeli
     best = max(step["score"] for step in document["steps"] if step["score"] is not None)
     (note,) = [note for note in summary.notes if note.startswith("Nothing in the whole video")]
     assert note == (
-        f"Nothing in the whole video reaches 0.99: the best cosine seen is {best:.2f}. Cosines of one model mean nothing "
-        "for another; scores relative to other sounds need no threshold (--scores relative, or --set scores=relative of "
-        "another method)."
+        f"Nothing in the whole video reaches 0.99: the best cosine seen is {best:.2f}. Cosines of one model mean "
+        "nothing for another; scores relative to other sounds need no threshold (--scores relative, or --set "
+        "scores=relative of another method)."
     )
     assert (
         note in document["notes"]
