@@ -81,7 +81,7 @@ def command(
     with progress_bar() as progress:
         calibrated = calibrate_videos(
             method.pipeline.name,
-            {name: scorer_for(one) for name, one in models.items()},
+            {name: scorer_for(one, config.by) for name, one in models.items()},
             sources,
             reading,
             config,

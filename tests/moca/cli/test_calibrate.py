@@ -25,7 +25,7 @@ def test_a_calibration_is_written_shown_and_used(stage, tmp_path, here, model):
     assert sorted(path.name for path in out.parent.iterdir()) == ["c.html", "c.json"]  # the scores are gone
     lines = stdout.splitlines()
     assert lines[0] == "29 frames with sound of 6 videos; 0 videos left out" and lines[2].startswith("gates: AUC 0.")
-    assert lines[3].split() == ["at", "most", "gate", "own", "sound", "swapped", "noise", "silent", "off-screen"]
+    assert lines[3].split() == ["at", "most", "gate_rank", "own", "sound", "swapped", "noise", "silent", "off-screen"]
     assert next(line for line in lines if line.startswith("*")).split()[1] == "0.5"
     assert lines[-1] == f"next: moca segment VIDEO --model {model} --calibration {out} -o OUT"
     record = read_calibration(out)
