@@ -16,6 +16,7 @@ from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.foundation.imagebind.slim import read_slim, slim_fault, slim_imagebind
 from moca.foundation.imagebind.weights import load_imagebind
 from moca.pipeline.encoder import encoder_prints, frozen_towers, read_towers
+from moca.pipeline.models import load_models
 
 TINY = ImageBindConfig(
     image_width=16, image_blocks=3, image_heads=2, audio_width=12, audio_blocks=2, audio_heads=2, embed_dim=8
@@ -65,6 +66,13 @@ def test_the_fingerprint_is_the_originals_and_the_copys_own_beside_it(model, cop
     assert prints["encoder"] == original == encoder_prints(load_imagebind(official, TINY))["encoder"]
     assert prints["encoder_slim"] == fingerprint(loaded.state_dict()) != original
     assert set(encoder_prints(model)) == {"encoder"}
+
+
+def test_every_method_that_is_made_of_a_copy_names_both(copy, monkeypatch):
+    loaded = load_imagebind(copy, TINY)
+    monkeypatch.setattr("moca.pipeline.models.load_role", lambda role, name, device: loaded)
+    _, prints = load_models({"encoder": "imagebind-huge"}, "cpu")
+    assert prints == loaded.fingerprints and len(prints) == 2
 
 
 def test_adapters_of_the_original_fit_its_copy(model, copy, tmp_path):
