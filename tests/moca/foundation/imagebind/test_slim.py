@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from moca.adapters import fingerprint, save_adapters
+from moca.adapters import affinity, fingerprint, save_adapters
 from moca.adapters.readings import Reading
 from moca.errors import InputError
 from moca.foundation.imagebind import slim as module
@@ -89,7 +89,9 @@ def test_a_copy_computes_in_float32_what_its_rounded_numbers_say(model, copy, re
     draw = torch.Generator().manual_seed(1)
     pixels, mels = torch.randn(2, 3, 224, 224, generator=draw), torch.randn(2, 1, 128, 204, generator=draw)
     towers, wide, plain = (frozen_towers(each.eval(), blocks=2) for each in (loaded, widened, model))
-    tokens = [each(pixels, mels, reading=reading) for each in (towers, wide, plain)]
+    likeness = torch.nn.functional.normalize(torch.randn(2, 256, 8, generator=draw), dim=-1)
+    how = {"reading": reading, "guide": affinity(likeness, beta=1.2, gamma=3.0) if reading == "proxy" else None}
+    tokens = [each(pixels, mels, **how) for each in (towers, wide, plain)]
     assert tokens[0].dtype == torch.float32 and torch.equal(tokens[0], tokens[1])
     assert (
         not torch.equal(tokens[0], tokens[2])
