@@ -272,15 +272,18 @@ def test_image_neighbours_are_found_by_the_dino_of_the_row_a_model_is_made_from(
         assert set(read_run(out)["fingerprints"]) == {"encoder", "corpus", "dino"}
 
 
-def test_image_neighbours_by_a_dino_of_ones_own(videos, model, tmp_path):
-    from transformers import ViTConfig, ViTModel
+@pytest.mark.parametrize("family", ["vit", "convnext"])
+def test_image_neighbours_by_a_dino_of_ones_own(videos, model, tmp_path, family):
+    from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, ViTConfig, ViTModel
 
     from moca.foundation.dino import save_dino
 
     sizes = ViTConfig(
         hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
     )
-    save_dino(tmp_path / "dino", ViTModel(sizes, add_pooling_layer=False))
+    stages = DINOv3ConvNextConfig(hidden_sizes=[4, 8], depths=[1, 1], image_size=32)
+    own = ViTModel(sizes, add_pooling_layer=False) if family == "vit" else DINOv3ConvNextModel(stages)
+    save_dino(tmp_path / "dino", own)
     image = replace(MATCHING, mining=replace(MATCHING.mining, source="image"))
     out = tmp_path / "run"
     train_run(videos, out, image, model=model, device="cpu", dino=tmp_path / "dino")
