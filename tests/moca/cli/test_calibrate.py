@@ -71,6 +71,15 @@ def test_options_are_checked_before_any_work(stage, tmp_path, here, model, argum
     assert (code, stdout) == (2, "") and words.format(out=out) in stderr and not out.parent.exists()
 
 
+@pytest.mark.parametrize("name", ["pipeline.json", "pipeline.html"])
+def test_a_file_that_is_no_calibration_is_never_replaced(stage, tmp_path, here, model, name):
+    out = tmp_path / "pipeline.json"
+    (tmp_path / name).write_text("{}")
+    code, stdout, stderr = here("calibrate", stage, "--model", model, "-o", out)
+    assert (code, stdout) == (2, "") and (tmp_path / name).read_text() == "{}"
+    assert f"error: {tmp_path / name} is there and not of a calibration; choose another file with -o." in stderr
+
+
 def test_too_few_frames_are_refused_and_nothing_is_written(stage, tmp_path, here, model):
     videos = tmp_path / "videos"
     videos.mkdir()
