@@ -46,6 +46,6 @@ class EncoderRecipe:
     @classmethod
     def second(cls, **changes: object) -> EncoderRecipe:
         """A round more for a class-token encoder: gently, with more patches and at the end all, frames of all kinds."""
-        gentle = {"steps": 160, "muon_lr": 1e-3, "lr": 5e-4, "warmup": 10, "start_scale": 12.4}
+        gentle = {"steps": 100, "muon_lr": 1e-3, "lr": 5e-4, "warmup": 10, "start_scale": 12.4}
         shown = {"keep": 0.5, "full_from": 0.75, "singles_until": 0.0, "mean_until": 0.0}
         return cls(**gentle | shown | changes)
