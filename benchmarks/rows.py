@@ -23,7 +23,7 @@ from typing import Any
 
 from moca.core.files import write_text_whole
 from moca.foundation.catalogue import CATALOGUE, SEGMENTING
-from moca.foundation.manifest import needed_entries
+from moca.foundation.needed import needed_entries
 
 RULE = "crops"
 """How proposals are chosen: the one that costs most, a pass of the image tower for each of them."""

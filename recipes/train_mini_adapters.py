@@ -124,9 +124,10 @@ def settle(encoder: ImageBind, towers: AdaptedTowers, splits: Splits, *, refine:
         name="mini", encoder=encoder, towers=towers, adapted=True, segment=SegmentConfig(), licence="Apache-2.0"
     )
     segmenter = Segmenter(pipeline, config=SegmentConfig(gate=-1.0), batch_steps=32)
-    segmenter.config, tried = choose_rule(segmenter, splits.validation)
-    segmenter.config = replace(calibrate(segmenter, splits.train), refine=refine)
-    return segmenter, tried
+    chosen, tried = choose_rule(segmenter, splits.validation)
+    segmenter = Segmenter(pipeline, config=chosen, batch_steps=32)
+    settled = replace(calibrate(segmenter, splits.train), refine=refine)
+    return Segmenter(pipeline, config=settled, batch_steps=32), tried
 
 
 def reported(segmenter: Segmenter, test: Pairs) -> dict[str, dict[str, float]]:

@@ -13,7 +13,8 @@ from moca.cli.console import out_console, progress_bar
 from moca.cli.wording import bytes_text, short_licence, size_text
 from moca.core.progress import named
 from moca.foundation.catalogue import CATALOGUE
-from moca.foundation.manifest import Entry, find_entry, needed_entries, read_manifest, weights_home
+from moca.foundation.manifest import Entry, find_entry, read_manifest, weights_home
+from moca.foundation.needed import needed_entries
 
 command = typer.Typer(help="Weights of published models: list, fetch, verify, slim, find and remove them.")
 Names = Annotated[list[str], typer.Argument(help="Names that moca weights list shows.")]

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import rows
 from moca.foundation.catalogue import CATALOGUE, SEGMENTING
-from moca.foundation.manifest import needed_entries
+from moca.foundation.needed import needed_entries
 
 
 def part(name, number):

@@ -95,7 +95,7 @@ def test_proposals_are_chosen_by_their_crops(pipeline, steps):
         if result.index == 2:
             continue
         with torch.no_grad():
-            context = segmenter._enter([step])[1]
+            context = segmenter.looker.enter([step])[1]
             sound = pipeline.encoder.audio_direction(context.tokens)[0].numpy()
         (found,) = CropScorer(pipeline.encoder, segmenter.bank).each([(step.frame, result.proposals.masks, sound)])
         np.testing.assert_allclose(result.proposals.measured, found.scores, atol=1e-3)
@@ -154,7 +154,7 @@ def test_the_rank_of_patches_is_that_of_the_best_of_them(pipeline, make_step):
     (result,) = segmenter.segment_steps([step])
     (patches,), _ = segmenter.features([step])
     with torch.no_grad():
-        sound = pipeline.encoder.audio_direction(segmenter._enter([step])[1].tokens)[0].numpy()
+        sound = pipeline.encoder.audio_direction(segmenter.looker.enter([step])[1].tokens)[0].numpy()
     compared = compare(patches, sound, segmenter.bank)
     top = best_patches(compared.scores)
     own, others = compared.own[top].mean(), compared.others[top].mean(0)

@@ -146,7 +146,7 @@ def test_frozen_presence_is_read_as_the_encoder_was_trained(pipeline, reading_ou
     if pooling == "dense":
         wanted = [support(cosines) for cosines in frozen.features(steps)[1]]
     else:
-        (view,), context = frozen._enter(steps)
+        (view,), context = frozen.looker.enter(steps)
         encoder, towers = pipeline.encoder, pipeline.towers
         pictures = encoder.class_direction(towers.suffix(view, context))
         wanted = (pictures * encoder.audio_direction(context.tokens)).sum(-1).tolist()

@@ -167,8 +167,8 @@ def test_what_a_row_segments_with_is_fetched_and_the_rest_on_request(name):
     row, entries = CATALOGUE[name], manifest.read_manifest(bundled_weights() / "manifest.toml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "read_manifest", lambda path=None: entries)
-        needed = [entry.name for entry in manifest.needed_entries(name)]
-        everything = [entry.name for entry in manifest.needed_entries(name, compared=True)]
+        needed = [entry.name for entry in needed_entries(name)]
+        everything = [entry.name for entry in needed_entries(name, compared=True)]
     assert needed == [row.entry(role) for role in SEGMENTING]
     assert everything == [row.entry(role) for role in ROLES] and set(needed) < set(everything)
     assert not {"words", "tags"} & set(SEGMENTING)

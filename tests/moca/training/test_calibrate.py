@@ -50,8 +50,7 @@ def test_nothing_else_changes_and_the_settings_before_do_not_matter(segmenter, c
     settings = calibrate(segmenter, corpus)
     assert segmenter.config is before and settings != before
     assert dataclasses.replace(settings, **{name: getattr(before, name) for name in CALIBRATED}) == before
-    segmenter.config = settings
-    assert calibrate(segmenter, corpus) == settings
+    assert calibrate(Segmenter(segmenter.pipeline, config=settings), corpus) == settings
 
 
 def test_silent_frames_do_not_count(segmenter, corpus, drawn):
@@ -85,7 +84,7 @@ def test_one_frame_and_flat_scores_leave_a_range(segmenter, corpus, monkeypatch)
 
 
 def test_a_calibrated_gate_opens_for_almost_every_training_frame(segmenter, corpus):
-    segmenter.config = calibrate(segmenter, corpus)
+    segmenter = Segmenter(segmenter.pipeline, config=calibrate(segmenter, corpus))
     rows = sounding_rows(corpus)
     results = list(segmenter.segment_steps(steps_of(corpus, rows)))
     assert sum(result.reason is not None and "level" not in result.reason for result in results) <= 2
