@@ -13,6 +13,7 @@ from moca.errors import InputError
 from moca.foundation import downloads, manifest
 from moca.foundation.catalogue import CATALOGUE, ROLES, SEGMENTING
 from moca.foundation.manifest import find_entry
+from moca.foundation.needed import needed_entries
 
 CONTENT = b"twelve bytes"
 bundled_weights = manifest.bundled_weights  # the package's own, which the tests replace
@@ -167,6 +168,7 @@ def test_what_a_row_segments_with_is_fetched_and_the_rest_on_request(name):
     row, entries = CATALOGUE[name], manifest.read_manifest(bundled_weights() / "manifest.toml")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest, "read_manifest", lambda path=None: entries)
+        patch.setattr("moca.foundation.needed.read_manifest", lambda path=None: entries)
         needed = [entry.name for entry in needed_entries(name)]
         everything = [entry.name for entry in needed_entries(name, compared=True)]
     assert needed == [row.entry(role) for role in SEGMENTING]
