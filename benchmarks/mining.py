@@ -74,9 +74,9 @@ def measure(features: np.ndarray, probed: tuple[int, ...]) -> list[dict[str, flo
     figures = []
     for probes in probed:
         lists.index.nprobe = min(probes, len(centres))
-        found, lookup_s = looked_up(lists, rows)
+        approximate, lookup_s = looked_up(lists, rows)
         ivf_s = training_s + filling_s + whole * lookup_s
-        recall = np.mean([np.isin(one, other).mean() for one, other in zip(exact, found, strict=True)])
+        recall = np.mean([np.isin(one, other).mean() for one, other in zip(exact, approximate, strict=True)])
         figures.append(
             {
                 "rows": count,

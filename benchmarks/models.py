@@ -98,8 +98,8 @@ def grounding(size: str) -> Prepared:
     backbone = SwinConfig(**swin, out_features=["stage2", "stage3", "stage4"])
     model = GroundingDinoForObjectDetection(GroundingDinoConfig(backbone_config=backbone, text_config=BertConfig()))
     detector = GroundingDino(model, small_tokenizer(), sides=(800, 1333))
-    asked = ["guitar", "bell", "car"]
-    return model, lambda: detector.detect([frame()], [asked]), f"a frame and {len(asked)} words"
+    words = ["guitar", "bell", "car"]
+    return model, lambda: detector.detect([frame()], [words]), f"a frame and {len(words)} words"
 
 
 def ast() -> Prepared:

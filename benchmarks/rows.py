@@ -158,14 +158,14 @@ def measure(model: str, options: argparse.Namespace) -> dict[str, Any]:
 def markdown(rows: list[dict[str, Any]]) -> str:
     """One table of rows, and one of their parts."""
     lines = [
-        "| model | steps | peak memory | load | a step | proposals a step |",
-        "|---|---:|---:|---:|---:|---:|",
+        "| model | steps | peak memory | load | a step | proposals a step | CPU, all in all |",
+        "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
         mean = sum(row["proposals"]) / len(row["proposals"]) if row["proposals"] else 0
         lines.append(
             f"| {row['model']}, {row['weights']} weights | {row['steps']} | {row['peak_gib']:.1f} GiB | "
-            f"{row['load_s']:.0f} s | {row['seconds_per_step']:.1f} s | {mean:.0f} |"
+            f"{row['load_s']:.0f} s | {row['seconds_per_step']:.1f} s | {mean:.0f} | {row['cpu_s']:.0f} s |"
         )
     lines += ["", "| model | part | seconds a step | share | calls a step |", "|---|---|---:|---:|---:|"]
     for row in rows:

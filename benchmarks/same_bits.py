@@ -25,10 +25,10 @@ SAMPLE = Path(__file__).resolve().parents[1] / "docs" / "sample.mp4"
 STAGE = ("--s4", "8,1,4", "--ms3", "8,1,4", "--avss", "0,0,2", "--vggss", "3", "--extras", "2", "--size", "112")
 PASSING = {"version", "packages", "modified_ns", "seconds", "root", "trained_on", "fingerprint"}
 """Keys whose values say when and where something was made, not what."""
-Found = dict[str, Any]
+Outputs = dict[str, Any]
 
 
-def segmented(moca: str, stage: Path, out: Path) -> Found:
+def segmented(moca: str, stage: Path, out: Path) -> Outputs:
     runs = {
         "as shipped": (),
         "frozen": ("--frozen",),
@@ -38,31 +38,31 @@ def segmented(moca: str, stage: Path, out: Path) -> Found:
         "owod-bind": ("--method", "owod-bind"),
         "at-gdino-sam": ("--method", "at-gdino-sam"),
     }
-    found: Found = {}
+    outputs: Outputs = {}
     for name, options in runs.items():
         folder = out / "segment" / name
         run(moca, "segment", SAMPLE, "-o", folder, *options)
-        found |= {f"segment {name}: {path.name}": digest(path) for path in sorted(folder.glob("masks/*.png"))}
-        found |= flat(f"segment {name}: segments.json", json.loads((folder / "segments.json").read_text()))
-    return found
+        outputs |= {f"segment {name}: {path.name}": digest(path) for path in sorted(folder.glob("masks/*.png"))}
+        outputs |= flat(f"segment {name}: segments.json", json.loads((folder / "segments.json").read_text()))
+    return outputs
 
 
-def trained(moca: str, stage: Path, out: Path) -> Found:
-    found: Found = {}
+def trained(moca: str, stage: Path, out: Path) -> Outputs:
+    outputs: Outputs = {}
     for preset in ("moca", "paper"):
         folder = out / "train" / preset
         few = ("--steps", "20", "--batch", "8", "--set", "labels.alike=2", "--set", "labels.unlike=4")
         run(moca, "train", stage, "-o", folder, "--preset", preset, "--neighbours", "5", "--dino", "mini", *few)
         with (folder / "log.csv").open(newline="") as file:
             for row in csv.DictReader(file):
-                found |= {f"train {preset}: step {row['step']} {k}": v for k, v in row.items() if k not in PASSING}
-        found[f"train {preset}: adapters"] = digest(folder / "adapters" / "adapters.safetensors")
-        found |= flat(f"train {preset}: pipeline.json", json.loads((folder / "pipeline.json").read_text()))
-    return found
+                outputs |= {f"train {preset}: step {row['step']} {k}": v for k, v in row.items() if k not in PASSING}
+        outputs[f"train {preset}: adapters"] = digest(folder / "adapters" / "adapters.safetensors")
+        outputs |= flat(f"train {preset}: pipeline.json", json.loads((folder / "pipeline.json").read_text()))
+    return outputs
 
 
-def evaluated(moca: str, stage: Path, out: Path) -> Found:
-    found: Found = {}
+def evaluated(moca: str, stage: Path, out: Path) -> Outputs:
+    outputs: Outputs = {}
     runs = {
         "s4": ("--false-positives",),
         "avss": ("--method", "at-gdino-sam"),
@@ -71,11 +71,11 @@ def evaluated(moca: str, stage: Path, out: Path) -> Found:
     for data, options in runs.items():
         folder = out / "evaluate" / data
         run(moca, "evaluate", stage, "-o", folder, "--data", data, "--gallery", "0", "--samples", "50", *options)
-        found |= flat(f"evaluate {data}", json.loads((folder / "results.json").read_text()))
-    return found
+        outputs |= flat(f"evaluate {data}", json.loads((folder / "results.json").read_text()))
+    return outputs
 
 
-def reproduced(moca: str, stage: Path, out: Path) -> Found:
+def reproduced(moca: str, stage: Path, out: Path) -> Outputs:
     folder = out / "tables"
     few = ("--seeds", "0", "--steps", "5", "--clips", "2", "--set", "labels.alike=2", "--set", "labels.unlike=4")
     run(moca, "reproduce", "table10", "--data", stage, "-o", folder, *few)
@@ -86,14 +86,14 @@ def reproduced(moca: str, stage: Path, out: Path) -> Found:
         }
 
 
-def staged(moca: str, stage: Path, out: Path) -> Found:
+def staged(moca: str, stage: Path, out: Path) -> Outputs:
     folder = out / "stage"
     run(moca, "stage", "-o", folder, *STAGE)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {f"stage: {path.relative_to(folder)}": digest(path) for path in files}
 
 
-PARTS: dict[str, Callable[[str, Path, Path], Found]] = {
+PARTS: dict[str, Callable[[str, Path, Path], Outputs]] = {
     "stage": staged,
     "segment": segmented,
     "train": trained,
@@ -114,7 +114,7 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def flat(name: str, value: Any) -> Found:
+def flat(name: str, value: Any) -> Outputs:
     """Every value of nested JSON by its place, without what only says when and where it was made."""
     return dict(_leaves(name, value))
 
@@ -131,7 +131,7 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def compared(before: Found, after: Found) -> list[str]:
+def compared(before: Outputs, after: Outputs) -> list[str]:
     """One line for every value that differs or is in one of the two alone."""
     lines = []
     for name in before | after:
@@ -153,22 +153,23 @@ def main() -> int:
     parser.add_argument("-o", "--out", type=Path, help="keep what both write here")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--most", type=int, default=40, help="lines printed of each part")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with TemporaryDirectory() as temporary:
-        out = asked.out or Path(temporary)
+        out = options.out or Path(temporary)
         stage = out / "inputs"
         if not stage.exists():
-            run(asked.before, "stage", "-o", stage, *STAGE)
+            run(options.before, "stage", "-o", stage, *STAGE)
         different = 0
-        for part in asked.only:
-            found = [PARTS[part](moca, stage, out / side) for side, moca in (("a", asked.before), ("b", asked.after))]
-            lines = compared(*found)
+        for part in options.only:
+            installs = {"a": options.before, "b": options.after}
+            both = [PARTS[part](moca, stage, out / side) for side, moca in installs.items()]
+            lines = compared(*both)
             different += len(lines)
-            print(f"{part}: {len(found[0] | found[1])} values compared, {len(lines)} differ", flush=True)
-            for line in lines[: asked.most]:
+            print(f"{part}: {len(both[0] | both[1])} values compared, {len(lines)} differ", flush=True)
+            for line in lines[: options.most]:
                 print(f"  {line}")
-            if len(lines) > asked.most:
-                print(f"  and {len(lines) - asked.most} more")
+            if len(lines) > options.most:
+                print(f"  and {len(lines) - options.most} more")
     return 1 if different else 0
 
 

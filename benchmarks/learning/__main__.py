@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.learning.looking import Looker
 from benchmarks.learning.rows import ROWS, Row, for_encoder
-from benchmarks.learning.scoring import Looker, score, settle
+from benchmarks.learning.scoring import score, settle
 from benchmarks.learning.world import Sizes, World, draw_world
 from moca.adapters import count_trainable, fingerprint
 from moca.core.files import write_text_whole

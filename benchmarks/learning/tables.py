@@ -43,7 +43,7 @@ def load(folder: Path) -> Results:
     return results
 
 
-def at(*keys: str) -> Read:
+def entry(*keys: str) -> Read:
     """Reads one figure of a result, None where it was not measured."""
 
     def read(result: dict) -> float | None:
@@ -103,32 +103,32 @@ def segmentation(results: Results, encoder: str) -> Table:
         "own, snapped": "own, snapped",
     }
     reads = {
-        f"{words} {short}": at("test", kind, key, "iou")
+        f"{words} {short}": entry("test", kind, key, "iou")
         for words, key in columns.items()
         for kind, short in KINDS.items()
     }
-    reads |= {f"pointing {short}": at("test", kind, "own", "pointing") for kind, short in KINDS.items()}
+    reads |= {f"pointing {short}": entry("test", kind, "own", "pointing") for kind, short in KINDS.items()}
     return _by_row(results, encoder, [name for name in ROWS if not _is_twin(name)], reads)
 
 
 def false_positives(results: Results, encoder: str) -> Table:
     """Area, with the gate at 95% recall of sounding validation clips, and the gate's ROC."""
-    reads = {"recall on test": at("test", "false", "recall")}
+    reads = {"recall on test": entry("test", "false", "recall")}
     for kind in ("silent", "noise", "offscreen"):
-        reads[f"{kind}: area"] = at("test", "false", kind, "area")
-        reads[f"{kind}: open"] = at("test", "false", kind, "open")
-        reads[f"{kind}: AUROC"] = at("test", "false", kind, "auroc")
+        reads[f"{kind}: area"] = entry("test", "false", kind, "area")
+        reads[f"{kind}: open"] = entry("test", "false", kind, "open")
+        reads[f"{kind}: AUROC"] = entry("test", "false", kind, "auroc")
     return _by_row(results, encoder, [name for name, row in ROWS.items() if row.scored != "brief"], reads)
 
 
 def learning(results: Results, encoder: str) -> Table:
     """What went on in training: active triplets, losses, purity of the neighbours, cost."""
     reads = {
-        "active triplets": at("last", "active"),
-        "neighbours that share a sound": at("purity", "purity"),
-        "by chance": at("purity", "chance"),
-        "matching loss": at("last", "matching"),
-        "distillation loss": at("last", "distillation"),
+        "active triplets": entry("last", "active"),
+        "neighbours that share a sound": entry("purity", "purity"),
+        "by chance": entry("purity", "chance"),
+        "matching loss": entry("last", "matching"),
+        "distillation loss": entry("last", "distillation"),
     }
     return _by_row(results, encoder, [name for name, row in ROWS.items() if row.config], reads)
 
@@ -140,7 +140,7 @@ def twins(results: Results) -> Table:
         for name in names:
             runs = results.get(("dense", name), [])
             shown = TWIN_NAMES.get((table, name), name.split(", ")[-1])
-            cells = [cell(runs, at("test", kind, "own", "iou")) for kind in KINDS]
+            cells = [cell(runs, entry("test", kind, "own", "iou")) for kind in KINDS]
             lines.append([table, shown, *cells, str(len(runs))])
     return Table(["twin of the paper's", "variant", "S4 mIoU", "MS3 mIoU", "seeds"], lines)
 

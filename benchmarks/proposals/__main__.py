@@ -45,20 +45,20 @@ def scored(results: Iterator[StepResult], pairs: Pairs) -> dict[str, float]:
     scores = AVSBenchScores(1)
     for result, truth in zip(results, pairs.masks, strict=True):
         scores.update(result.mask[None], result.heat[None], truth[None])
-    found = scores.compute()
-    return {"miou": found["miou_batch1"], "f": found["f_batch1"]}
+    means = scores.compute()
+    return {"miou": means["miou_batch1"], "f": means["f_batch1"]}
 
 
 def matched(coarse: Coarse, kept: Kept, config: ProposalConfig) -> Iterator[StepResult]:
     """Results with the proposals that match."""
-    for result, found in zip(coarse, kept, strict=True):
-        yield match_step(result, found, result.heat, config) if result.mask.any() else result
+    for result, proposals in zip(coarse, kept, strict=True):
+        yield match_step(result, proposals, result.heat, config) if result.mask.any() else result
 
 
 def proposals_alone(coarse: Coarse, kept: Kept, *, best: bool) -> Iterator[StepResult]:
     """Results that know nothing of the sound: the proposal that SAM is surest of, or all of them."""
-    for result, found in zip(coarse, kept, strict=True):
-        masks = found.masks[:1] if best else found.masks
+    for result, proposals in zip(coarse, kept, strict=True):
+        masks = proposals.masks[:1] if best else proposals.masks
         union = masks.any(0) if len(masks) else np.zeros_like(result.mask)
         yield replace(result, mask=union, heat=union.astype(np.float32), segments=(), reason=None)
 
@@ -70,26 +70,26 @@ def rows_of(
 
     Every threshold is tried for "boxes", the rule's usual one alone for other sources.
     """
-    found = {}
+    rows = {}
     for name, refine in (("coarse", False), ("snapped", True)):
         looking = Segmenter(segmenter.pipeline, config=replace(segmenter.config, refine=refine), batch_steps=32)
         coarse, other = coarse_results(looking, pairs), coarse_results(looking, pairs, swapped=True)
-        found[name] = scored(iter(coarse), pairs)
-        found[f"{name}, swapped"] = scored(iter(other), pairs)
+        rows[name] = scored(iter(coarse), pairs)
+        rows[f"{name}, swapped"] = scored(iter(other), pairs)
         for (source, config), (rule, usual) in product(sources.items(), MATCH.items()):
             for threshold in THRESHOLDS if source == "boxes" else (usual,):
                 trying = replace(config, rule=rule, match=threshold, unmatched="coarse")
-                found[f"{name} + {source}, {rule} {threshold}"] = scored(matched(coarse, kept[source], trying), pairs)
+                rows[f"{name} + {source}, {rule} {threshold}"] = scored(matched(coarse, kept[source], trying), pairs)
             plain = replace(config, rule=rule, match=usual, unmatched="coarse")
             key = f"{name} + {source}, {rule} {usual}"
-            found[f"{key}, swapped"] = scored(matched(other, kept[source], plain), pairs)
+            rows[f"{key}, swapped"] = scored(matched(other, kept[source], plain), pairs)
             empty = replace(plain, unmatched="empty")
-            found[f"{key}, empty"] = scored(matched(coarse, kept[source], empty), pairs)
+            rows[f"{key}, empty"] = scored(matched(coarse, kept[source], empty), pairs)
         if not refine:
             for source, best in product(sources, (True, False)):
                 words = "surest of" if best else "all"
-                found[f"{words} {source}, no sound"] = scored(proposals_alone(coarse, kept[source], best=best), pairs)
-    return found
+                rows[f"{words} {source}, no sound"] = scored(proposals_alone(coarse, kept[source], best=best), pairs)
+    return rows
 
 
 def best_proposals(kept: Kept, pairs: Pairs) -> float:
@@ -146,10 +146,10 @@ def study(
         if target.is_file():
             continue
         segmenter = Segmenter.load("mini", adapters=adapters, proposals="none")
-        found = {kind: rows_of(segmenter, pairs, kept[kind], sources) for kind, pairs in frames.items()}
-        write_text_whole(target, json.dumps({"model": name, "frames": count, **found}, indent=1) + "\n")
+        rows = {kind: rows_of(segmenter, pairs, kept[kind], sources) for kind, pairs in frames.items()}
+        write_text_whole(target, json.dumps({"model": name, "frames": count, **rows}, indent=1) + "\n")
         row = f"snapped + boxes, agreement {MATCH['agreement']}"
-        told = {kind: round(found[kind][row]["miou"], 3) for kind in KINDS}
+        told = {kind: round(rows[kind][row]["miou"], 3) for kind in KINDS}
         print(f"{split}, {name}: {told}", flush=True)
 
 

@@ -21,11 +21,11 @@ COARSE = {"coarse": "coarse masks", "snapped": "coarse masks snapped to edges (G
 
 def read(folder: Path, split: str) -> tuple[Scores | None, list[Scores]]:
     """Scores of the frozen encoder and of the adapters of every seed."""
-    found = [
+    studies = [
         json.loads(path.read_text()) for path in sorted(folder.glob(f"{split}-*.json")) if "ceiling" not in path.name
     ]
-    frozen = next((scores for scores in found if scores["model"] == "frozen"), None)
-    return frozen, [scores for scores in found if scores["model"] != "frozen"]
+    frozen = next((scores for scores in studies if scores["model"] == "frozen"), None)
+    return frozen, [scores for scores in studies if scores["model"] != "frozen"]
 
 
 def told(runs: list[Scores], kind: str, row: str, metric: str = "miou") -> str:
@@ -174,8 +174,8 @@ def write_page(folder: Path, page: Path) -> None:
 
 def _shipped() -> str:
     """What the bundled model's card says of its proposals."""
-    found = ProposalConfig(**json.loads((bundled_weights() / "mini" / "pipeline.json").read_text())["proposals"])
-    return f"{found.kind} from {found.box_threshold}, {found.rule} {found.match}"
+    shipped = ProposalConfig(**json.loads((bundled_weights() / "mini" / "pipeline.json").read_text())["proposals"])
+    return f"{shipped.kind} from {shipped.box_threshold}, {shipped.rule} {shipped.match}"
 
 
 def plot(runs: list[Scores], target: Path) -> None:

@@ -53,14 +53,14 @@ def kept_proposals(proposer: Proposer, pairs: Pairs, prints: dict[str, str], pla
     marker, file = (place.with_name(place.name + end) for end in (".json", ".npz"))  # names hold thresholds: dots
     if not (marker.is_file() and marker.read_text() == made_of):
         place.parent.mkdir(parents=True, exist_ok=True)
-        found = []
+        proposals = []
         for first in track(range(0, len(pairs.frames), CHUNK), f"proposals, {place.name}"):
-            found += proposer.propose(list(pairs.frames[first : first + CHUNK]))
+            proposals += proposer.propose(list(pairs.frames[first : first + CHUNK]))
         arrays = {
-            "bits": np.concatenate([np.packbits(f.masks.reshape(len(f), SIZE * SIZE), axis=1) for f in found]),
-            "scores": np.concatenate([f.scores for f in found]),
-            "stability": np.concatenate([f.stability for f in found]),
-            "ends": np.cumsum([len(f) for f in found]),
+            "bits": np.concatenate([np.packbits(f.masks.reshape(len(f), SIZE * SIZE), axis=1) for f in proposals]),
+            "scores": np.concatenate([f.scores for f in proposals]),
+            "stability": np.concatenate([f.stability for f in proposals]),
+            "ends": np.cumsum([len(f) for f in proposals]),
         }
         with written_whole(file) as temporary:
             np.savez(temporary, **arrays)

@@ -16,7 +16,6 @@ from moca.core.maps import resize_maps
 from moca.foundation.imagebind.reader import PatchReader
 from moca.foundation.imagebind.reading import PatchReading
 from moca.foundation.roles import ImageFeatures, Masks
-from moca.metrics.segmentation import frame_iou
 from moca.pipeline.loading import Pipeline
 from moca.segmenter import Segmenter
 from moca.training.calibrate import steps_of
@@ -93,9 +92,15 @@ def levels_of(*scored: Scored) -> np.ndarray:
 
 
 def level_ious(heats: np.ndarray, truth: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """mIoU of the pixels above each level, (levels,); heats (N, G, G), truth (N, H, W) bool."""
-    fine = np.stack([resize_maps(heat, truth.shape[1:]) for heat in heats])
-    return np.array([frame_iou(fine >= level, truth).mean() for level in levels])
+    """mIoU of the pixels that reach each level, (levels,), rising levels; heats (N, G, G), truth (N, H, W) bool, each
+    frame's true in some pixel."""
+    ious = []
+    for heat, true in zip(heats, truth, strict=True):
+        reached = np.searchsorted(levels, resize_maps(heat, true.shape).ravel(), side="right")  # levels of each pixel
+        counts, hits = (np.bincount(part, minlength=len(levels) + 1) for part in (reached, reached[true.ravel()]))
+        area, both = (part[:0:-1].cumsum()[::-1] for part in (counts, hits))
+        ious.append(both / (area + true.sum() - both))
+    return np.mean(ious, axis=0)
 
 
 def pointing(heats: np.ndarray, truth: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from moca.core.settings import Settings, setting
 
@@ -28,5 +29,12 @@ class CalibrationConfig(Settings):
     )
     steps_per_video: int = setting(
         10, help="Most frames of one video, spread evenly over its length.", least=1, option=True
+    )
+    by: Literal["rank", "score", "both"] = setting(
+        "rank",
+        help="What the gates of a model ask that has no read-out, or chooses proposals by their crops: the rank of the "
+        "sound among the bank for the frame's best proposal, or patches (rank); its score there, in standard "
+        "deviations of the bank where scores are relative (score); or both.",
+        option=True,
     )
     seed: int = setting(0, help="Rules the order of the videos and the noise.", least=0, option=True)

@@ -49,10 +49,13 @@ class PairScorer(Protocol):
         ...
 
 
-def scorer_for(segmenter: Segmenter) -> PairScorer:
-    """The scorer that goes with a model: its read-out's support, or the rank where it has none or crops decide."""
+def scorer_for(segmenter: Segmenter, by: str = "rank") -> PairScorer:
+    """The scorer that goes with a model: its read-out's support, or the bank's word where it has none or crops decide.
+
+    by: see `BankScorer`.
+    """
     if segmenter.pipeline.towers.readout is None or segmenter.by_crops:
-        return RankScorer(segmenter)
+        return BankScorer(segmenter, by)
     return SupportScorer(segmenter)
 
 
@@ -78,14 +81,16 @@ class SupportScorer:
         return PairScores(np.stack(scores, axis=1).astype(float), agreement)
 
 
-class RankScorer:
-    """The rank of a pair's sound among a bank of others, for the frame's best proposal, or else its best patches."""
+class BankScorer:
+    """What a bank of other sounds says of a pair's own, for the frame's best proposal, or else its best patches.
 
-    gates = ("gate_rank",)
+    by: "rank", the own sound's rank among the bank; "score", the result's score; or "both", a gate each.
+    """
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter, by: str = "rank") -> None:
         self.segmenter, self.by_crops, self.levels = segmenter, segmenter.by_crops, not segmenter.relative
-        self.config = replace(segmenter.config, gate=OPEN, gate_frozen=-1.0)
+        self.gates = {"rank": ("gate_rank",), "score": ("gate",), "both": ("gate_rank", "gate")}[by]
+        self.config = replace(segmenter.config, gate=OPEN, gate_rank=0.0, gate_frozen=-1.0)
         roles = ("encoder", "adapters", *(("masks", "objects") if self.by_crops else ()))
         prints = segmenter.pipeline.fingerprints | {"bank": segmenter.bank.fingerprint}
         self.fingerprints = {role: prints[role] for role in (*roles, "bank") if role in prints}
@@ -94,17 +99,19 @@ class RankScorer:
         """See `PairScorer`."""
         patches, agreement = _features(self.segmenter, steps)
         sounds = embed_sounds(self.segmenter.pipeline.encoder, [step.audio for step in steps])
-        best = {}
+        found = {"gate_rank": np.full(len(steps), -np.inf), "gate": np.full(len(steps), -np.inf)}
         if not self.by_crops or self.segmenter.pipeline.proposer.config.unmatched == "coarse":
-            pairs = enumerate(zip(patches, sounds, strict=True))
-            best = {index: _best_patches(features, sound, self.segmenter.bank) for index, (features, sound) in pairs}
+            best = [_best_patches(*pair, self.segmenter.bank) for pair in zip(patches, sounds, strict=True)]
+            found["gate_rank"] = np.array([region.rank(0) for region in best])
+            found["gate"] = np.array([support(each) for each in agreement], float)
         if self.by_crops:
-            best |= self._best_crops(steps, sounds)
-        ranks = [best[index].rank(0) if index in best else -np.inf for index in range(len(steps))]
-        return PairScores(np.array(ranks)[:, None], agreement)
+            for index, every in self._crops(steps, sounds).items():
+                chosen = int(every.scores.argmax())
+                found["gate_rank"][index], found["gate"][index] = every.rank(chosen), every.scores[chosen]
+        return PairScores(np.stack([found[gate] for gate in self.gates], axis=1), agreement)
 
-    def _best_crops(self, steps: Sequence[Step], sounds: np.ndarray) -> dict[int, Comparison]:
-        """By pair, the best proposal of its frame by its crop, where there are some; a frame is looked at once."""
+    def _crops(self, steps: Sequence[Step], sounds: np.ndarray) -> dict[int, Comparison]:
+        """By pair, the crops of its frame's proposals beside the bank, where there are some; a frame is cut up once."""
         pipeline, bank, found = self.segmenter.pipeline, self.segmenter.bank, {}
         scorer = CropScorer(pipeline.encoder, bank, batch=pipeline.proposer.config.crop_batch)
         rows: dict[int, list[int]] = {}
@@ -116,8 +123,8 @@ class RankScorer:
                 crops = np.stack(list(cut_regions(frame, proposed.masks, pipeline.encoder.config.image_size)))
                 cosines = scorer.cosines(crops, np.concatenate([bank.embeddings, sounds[indices]]))
                 for place, index in enumerate(indices):
-                    every = Comparison(own=cosines[:, len(bank) + place], others=cosines[:, : len(bank)])
-                    found[index] = every.pooled(np.array([int(every.scores.argmax())]))
+                    own = cosines[:, len(bank) + place]
+                    found[index] = Comparison(own=own, others=cosines[:, : len(bank)])
         return found
 
 

@@ -10,6 +10,7 @@ import typer
 from moca.calibration.config import CalibrationConfig
 from moca.cli.console import error_console, out_console, progress_bar
 from moca.cli.options import ADAPTERS, DEVICE, FROZEN, MODEL, SETTINGS, Given, parsed_settings, takes
+from moca.core.files import check_folder
 from moca.errors import InputError
 from moca.methods import own_settings
 from moca.segmentation.config import ProposalConfig, SegmentConfig
@@ -66,7 +67,7 @@ def command(
     sources, others = find_clips(source, clips=clips), _offscreen(offscreen)
     method = load_method("moca", model or "mini", device=device, settings=chosen)
     if method.notice:
-        error_console.print(f"note: {method.notice}", markup=False)
+        error_console.print(f"note: {method.notice}")
     encoder = method.pipeline.encoder.config
     reading = ReadingConfig(
         image_size=encoder.image_size,
@@ -81,7 +82,7 @@ def command(
     with progress_bar() as progress:
         calibrated = calibrate_videos(
             method.pipeline.name,
-            {name: scorer_for(one) for name, one in models.items()},
+            {name: scorer_for(one, config.by) for name, one in models.items()},
             sources,
             reading,
             config,
@@ -93,23 +94,38 @@ def command(
     write_calibration_report(page, calibrated)
     remove_kept(keep)
     _tell(calibrated)
-    out_console.print(f"written: {out}, {page}", markup=False)
+    out_console.print(f"written: {out}, {page}")
     same = [
         f"--model {model or 'mini'}",
         *(["--frozen"] if frozen else []),
         *([f"--adapters {adapters}"] * bool(adapters)),
     ]
     same += [f"--rule {proposing['rule']}"] if "rule" in proposing else []
-    out_console.print(f"next: moca segment VIDEO {' '.join(same)} --calibration {out} -o OUT", markup=False)
+    out_console.print(f"next: moca segment VIDEO {' '.join(same)} --calibration {out} -o OUT")
 
 
 def _kept_beside(out: Path) -> Path:
     """The folder of scores beside the file; refuses a file that cannot be one."""
     if out.suffix != ".json":
         raise InputError(f"--out must name a .json file, got {out}; such as {out.with_suffix('.json')}.")
+    check_folder(out.parent)
     if out.is_dir():
         raise InputError(f"{out} must be a file, it is a folder; choose another with -o.")
+    for path in (out, out.with_suffix(".html")):
+        if path.exists() and not _is_calibration(out):
+            raise InputError(f"{path} is there and not of a calibration; choose another file with -o.")
     return out.with_name(f".{out.name}.scores")
+
+
+def _is_calibration(path: Path) -> bool:
+    """Whether moca calibrate wrote a file, which it may then replace."""
+    from moca.pipeline.calibration_file import read_calibration
+
+    try:
+        read_calibration(path)
+    except InputError:
+        return False
+    return True
 
 
 def _offscreen(folder: Path | None) -> list[Source]:
@@ -122,20 +138,18 @@ def _offscreen(folder: Path | None) -> list[Source]:
 def _tell(calibrated: Calibrated) -> None:
     """Print the thresholds, what each class of negatives passes, and what was left out."""
     for name in calibrated.collected.without_sound[:LISTED]:
-        error_console.print(f"without sound: {name}", markup=False)
+        error_console.print(f"without sound: {name}")
     for name, reason in list(calibrated.collected.broken.items())[:LISTED]:
-        error_console.print(f"broken: {name}: {reason}", markup=False)
+        error_console.print(f"broken: {name}: {reason}")
     for note in calibrated.notes:
-        error_console.print(f"note: {note}", markup=False)
+        error_console.print(f"note: {note}")
     data = calibrated.record.data
     left_out = len(data["without_sound"]) + len(data["broken"])
-    out_console.print(
-        f"{data['frames']} frames with sound of {data['videos']} videos; {left_out} videos left out", markup=False
-    )
+    out_console.print(f"{data['frames']} frames with sound of {data['videos']} videos; {left_out} videos left out")
     for name, fitted in calibrated.fitted.items():
-        out_console.print(f"\n{PARTS[name]}: AUC {fitted.part.area:.3f}", markup=False)
+        out_console.print(f"\n{PARTS[name]}: AUC {fitted.part.area:.3f}")
         for line in _table(fitted.part):
-            out_console.print(line, markup=False)
+            out_console.print(line)
 
 
 def _table(part: Part) -> list[str]:

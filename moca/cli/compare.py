@@ -36,7 +36,7 @@ def command(
     (name_a, result_a), (name_b, result_b) = _picked(a, of_a, "--of-a"), _picked(b, of_b, "--of-b")
     comparison = compare(result_a, result_b, metric=metric, samples=sampling.samples, seed=sampling.seed)
     for line in comparison.lines(name_a, name_b):
-        out_console.print(line, markup=False)
+        out_console.print(line)
 
 
 def _picked(path: Path, wanted: str | None, option: str) -> tuple[str, EvaluationResult]:

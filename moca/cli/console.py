@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -21,8 +22,17 @@ from rich.progress import Progress as Bars
 
 from moca.core.progress import Progress
 
-out_console = Console(highlight=False, soft_wrap=True)
-error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+def plain_console(**where: Any) -> Console:
+    """A console that prints text as it is: brackets and colons of paths and names are no markup and no emoji.
+
+    where: what rich's Console takes besides, such as stderr or file.
+    """
+    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, **where)
+
+
+out_console = plain_console()
+error_console = plain_console(stderr=True)
 INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 
@@ -39,14 +49,19 @@ def progress_bar(*, in_bytes: bool = False, hidden: bool = False) -> Iterator[Pr
     The bar shows what is being done at the moment, and beside it the loss, the share of active triplets and the pace
     where they are told. in_bytes: done and total are bytes of a download.
     """
-    columns: tuple[ProgressColumn, ...] = (TextColumn("{task.description}"), BarColumn())
+    columns: tuple[ProgressColumn, ...] = (_text("{task.description}"), BarColumn())
     if in_bytes:
         columns += (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     else:
-        columns += (TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TimeRemainingColumn())
+        columns += (_text("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TimeRemainingColumn())
     off = hidden or not speaks() or not error_console.is_terminal
-    with Bars(*columns, TextColumn("{task.fields[note]}"), console=error_console, transient=True, disable=off) as bars:
+    with Bars(*columns, _text("{task.fields[note]}"), console=error_console, transient=True, disable=off) as bars:
         yield _OneBar(bars)
+
+
+def _text(what: str) -> TextColumn:
+    """A column of text as it is, names of files among it."""
+    return TextColumn(what, markup=False)
 
 
 class _OneBar:

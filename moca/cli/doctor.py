@@ -17,11 +17,14 @@ from moca.cli.console import out_console
 from moca.cli.options import CHECKED, DEVICE
 from moca.cli.states import MINI_LICENCE, ModelState, model_names, models, unlisted
 from moca.cli.wording import bytes_text
-from moca.core.installed import EXTRAS, packages, version_of
+from moca.core.installed import extras, packages
 from moca.errors import InputError
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row
 from moca.foundation.manifest import UNSTATED, fetched_entry, weights_home
 from moca.version import __version__
+
+HERE = {True: "here", False: "not here", None: "not known"}
+"""What is said of a model's files."""
 
 
 def command(
@@ -46,7 +49,7 @@ def command(
     good = True
     for check in _checks(model, crosscheck, examples, device):
         good = good and check.good
-        out_console.print(str(check), markup=False)
+        out_console.print(str(check))
     return 0 if good else 1
 
 
@@ -84,12 +87,14 @@ def pipeline_lines() -> list[str]:
     for row in CATALOGUE.values():
         names = list(model_names(row).values())
         parts = [states[name] for name in names]
-        absent = [part.name for part in parts if not part.here]
+        absent = [part.name for part in parts if part.here is False]
+        unsure = [part.name for part in parts if part.here is None]
         known = [part.needs for part in parts if part.needs is not None]
         least = "" if len(known) == len(parts) else "at least "
         lines += [
             f"{row.name}: {', '.join(names)}",
-            f"  not here: {', '.join(absent) or 'nothing'}",
+            f"  not here: {', '.join(absent) or 'nothing'}"
+            + (f"; not known of {', '.join(unsure)}, which their own loaders find" if unsure else ""),
             f"  weights in memory, all models at once: {least}{bytes_text(sum(known))} in float32, half in bfloat16",
             f"  its results: {strictest_licence(row)}",
         ]
@@ -114,13 +119,13 @@ def report(console: Console) -> bool:
     console.print(f"moca-avs {__version__}, Python {platform.python_version()}, {platform.platform()}")
     console.print(f"device: {device_line()}")
     console.print("packages: " + ", ".join(f"{name} {version or 'MISSING'}" for name, version in installed.items()))
-    extras = ", ".join(f"{extra} {'yes' if version_of(name) else 'no'}" for extra, name in EXTRAS.items())
-    console.print(f"extras: {extras}")
+    there = ", ".join(f"{extra} {'yes' if whole else 'no'}" for extra, whole in extras().items())
+    console.print(f"extras: {there}")
     states = models()
     console.print(_table(states))
     console.print("\nPipelines (to segment, the first model of one is enough)")
     for line in pipeline_lines():
-        console.print(line, markup=False)
+        console.print(line)
     free = shutil.disk_usage(_existing(weights_home())).free / 1e9
     console.print(f"\nfetched weights live in {weights_home()} ({free:.0f} GB free; move it with MOCA_WEIGHTS)")
     ready = not missing and states[0].here
@@ -136,7 +141,7 @@ def _table(states: list[ModelState]) -> Table:
     for heading in ("model", "role", "here", "size", "licence"):
         table.add_column(heading, justify="right" if heading == "size" else "left")
     for state in states:
-        table.add_row(state.name, state.role, "here" if state.here else "not here", state.size, state.licence)
+        table.add_row(state.name, state.role, HERE[state.here], state.size, state.licence)
     return table
 
 

@@ -21,6 +21,7 @@ from moca.cli.options import (
     parsed_settings,
     takes,
 )
+from moca.core.files import check_folder
 from moca.errors import InputError
 from moca.evaluation.config import BootstrapConfig, GalleryConfig
 from moca.evaluation.datasets import DATASETS
@@ -53,7 +54,6 @@ def command(
     bootstrap: Given,
     gallery: Given,
     data: Annotated[str, typer.Option("--data", help=f"{', '.join(DATASETS)}.")] = "s4",
-    subset: Annotated[str | None, typer.Option("--subset", hidden=True)] = None,
     split: Annotated[str, typer.Option("--split", help="train, val or test.")] = "test",
     method: METHOD = "moca",
     model: MODEL = None,
@@ -85,17 +85,18 @@ def command(
     from moca.evaluation.variants import adjusted, variants_of
     from moca.methods import load_method
 
+    check_folder(out)
     shown, sampling, share = GalleryConfig(**gallery), BootstrapConfig(**bootstrap), _share(shard)
-    chosen = own_settings(loading, proposing, segmentation, reading, adapters=adapters, frozen=frozen)
+    chosen = own_settings(loading, proposing, segmentation, reading, adapters=adapters, frozen=frozen, method=method)
     chosen |= parsed_settings(settings)
-    data, model = subset or data, model or "mini"
+    model = model or "mini"
     clips = read_data(data, root, split=split, model=model, tagger=tagger, device=device)
     needed = {name: value for name, value in clips.settings.items() if name not in chosen}
     silent = read_silent(root) if false_positives else {}
     loaded = load_method(method, model, device=device, settings=chosen)
     notes = [note for note in (loaded.notice, *clips.notes) if note]
     for note in notes:
-        error_console.print(f"note: {note}", markup=False)
+        error_console.print(f"note: {note}")
     with progress_bar() as progress:
         result = evaluate(
             loaded,
@@ -113,15 +114,15 @@ def command(
             progress=progress,
         )
     if result is None:
-        out_console.print(f"shard {shard} is done; the table is written when the others are, too", markup=False)
+        out_console.print(f"shard {shard} is done; the table is written when the others are, too")
         return
     label = f"{method} ({loaded.settings.get('model', model)}), {data} {split}"
     _, table, _ = write_results(out, {label: result})
-    out_console.print(table.read_text(encoding="utf-8"), markup=False)
-    out_console.print(f"written: {table}", markup=False)
+    out_console.print(table.read_text(encoding="utf-8"))
+    out_console.print(f"written: {table}")
     if shown.report:
         _report(out, label, result, adjusted(loaded, needed), clips, shown, notes)
-        out_console.print(f"written: {out / 'report.html'}", markup=False)
+        out_console.print(f"written: {out / 'report.html'}")
 
 
 def _share(text: str | None) -> tuple[int, int] | None:

@@ -50,12 +50,12 @@ def command(
         with progress_bar() as progress:
             tables = reproduce(table, config, progress=progress)
     except Interrupted as stop:
-        error_console.print(f"interrupted: {stop}", markup=False)
+        error_console.print(f"interrupted: {stop}")
         sys.exit(INTERRUPTED)
     for note in dict.fromkeys(note for result in tables for note in result.notes):
-        error_console.print(f"note: {note}", markup=False)
+        error_console.print(f"note: {note}")
     for result in tables:
         page = next(path for path in result.files if path.suffix == ".md")
-        out_console.print(page.read_text(encoding="utf-8"), markup=False)
-        out_console.print(f"written: {', '.join(map(str, result.files))}", markup=False)
+        out_console.print(page.read_text(encoding="utf-8"))
+        out_console.print(f"written: {', '.join(map(str, result.files))}")
     return 0

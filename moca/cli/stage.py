@@ -26,4 +26,4 @@ def command(
     settings = {field.name: getattr(config, field.name) for field in fields(config)}
     with progress_bar() as progress:
         write_stage(out, **settings, workers=workers, progress=progress)
-    out_console.print(f"written: {out}", markup=False)
+    out_console.print(f"written: {out}")

@@ -23,8 +23,8 @@ class ModelState:
     """Such as "mini/sam" for a bundled one, or "sam-vit-huge"."""
     role: str
     """What it does, in words."""
-    here: bool
-    """Whether all of it is there."""
+    here: bool | None
+    """Whether all of it is there; None where only its own loader knows."""
     size: str
     """On disk, for people."""
     licence: str
@@ -40,7 +40,7 @@ def models() -> list[ModelState]:
         *(_bundled(role) for role in ROLES),
         *(_fetched(name) for name in read_manifest()),
         *(
-            ModelState(name=name, role=ROLES[role].title, here=True, size="?", licence=UNSTATED, needs=None)
+            ModelState(name=name, role=ROLES[role].title, here=None, size="?", licence=UNSTATED, needs=None)
             for name, role in other.items()
         ),
     ]

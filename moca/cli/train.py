@@ -72,7 +72,7 @@ def command(
                 progress=progress,
             )
     except Interrupted as stop:
-        error_console.print(f"interrupted: {stop}", markup=False)
+        error_console.print(f"interrupted: {stop}")
         sys.exit(INTERRUPTED)  # said here what is kept; a returned code would be said again
     if speaks():
         _tell(summary)
@@ -90,14 +90,14 @@ def _config(name: str | None, chosen: dict[str, Any], earlier: dict[str, Any] | 
 def _tell(summary: RunSummary) -> None:
     """Print what was used, what could not be, and what comes next."""
     if summary.notice:
-        error_console.print(f"note: {summary.notice}", markup=False)
+        error_console.print(f"note: {summary.notice}")
     for name, reason in summary.broken[:LISTED]:
-        error_console.print(f"broken: {name}: {reason}", markup=False)
+        error_console.print(f"broken: {name}: {reason}")
     if summary.broken:
         listed = summary.out / "corpus" / "broken.csv"
         count = f"{len(summary.broken)} of {len(summary.broken) + summary.videos}"
-        error_console.print(f"broken: {count} videos could not be used; all are listed in {listed}", markup=False)
+        error_console.print(f"broken: {count} videos could not be used; all are listed in {listed}")
     done = "finished before, nothing was done again" if summary.reused else f"{summary.steps} steps"
-    out_console.print(f"trained on {summary.frames} frames of {summary.videos} videos: {done}", markup=False)
-    out_console.print(f"written: {summary.out}", markup=False)
-    out_console.print(f"next: moca segment VIDEO --model {summary.out} -o OUT", markup=False)
+    out_console.print(f"trained on {summary.frames} frames of {summary.videos} videos: {done}")
+    out_console.print(f"written: {summary.out}")
+    out_console.print(f"next: moca segment VIDEO --model {summary.out} -o OUT")

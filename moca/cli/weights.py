@@ -31,7 +31,7 @@ def list_models() -> None:
     for entry in read_manifest().values():
         table.add_row(entry.name, entry.title, size_text(entry), short_licence(entry), "yes" if entry.is_here else "no")
     out_console.print(table)
-    out_console.print(f"folder: {weights_home()}; sizes with ~ are counted from the parameters", markup=False)
+    out_console.print(f"folder: {weights_home()}; sizes with ~ are counted from the parameters")
 
 
 @command.command()
@@ -52,7 +52,7 @@ def fetch(
     if len(entries) > 1:
         _say_plan(entries)
     elif not entries:
-        out_console.print(f"{', '.join(names)}: nothing to fetch, all of it travels with the package", markup=False)
+        out_console.print(f"{', '.join(names)}: nothing to fetch, all of it travels with the package")
     if not sys.stderr.isatty():
         from huggingface_hub.utils import disable_progress_bars
 
@@ -61,7 +61,7 @@ def fetch(
         with progress_bar(in_bytes=True, hidden=entry.kind == "hub") as progress:
             fetched = not entry.is_slim and downloads.fetch(entry, progress=named(entry.name, progress))
         state = "fetched" if fetched else "here already"
-        out_console.print(f"{entry.name}: {state}, {_place(entry)} (licence {entry.licence})", markup=False)
+        out_console.print(f"{entry.name}: {state}, {_place(entry)} (licence {entry.licence})")
     return 0
 
 
@@ -84,7 +84,7 @@ def _say_plan(entries: list[Entry]) -> None:
     about = "" if all(entry.size_is_exact for entry in known) else "~"
     total = f"{about}{bytes_text(sum(entry.size for entry in known))}"
     more = f", and {', '.join(unknown)}, whose size is not known" if unknown else ""
-    out_console.print(f"to fetch: {total}{more}, into {weights_home()}", markup=False)
+    out_console.print(f"to fetch: {total}{more}, into {weights_home()}")
 
 
 @command.command()
@@ -104,9 +104,9 @@ def slim(
     with progress_bar() as progress:
         done = slim_entry(find_entry(name), remove_original=remove_original, progress=progress)
     state = f"{bytes_text(done.bytes)} in {done.path}" + ("" if done.made else ", which was here already")
-    out_console.print(f"{name}: {state} (fingerprint of the original: {done.fingerprint})", markup=False)
+    out_console.print(f"{name}: {state} (fingerprint of the original: {done.fingerprint})")
     if done.freed:
-        out_console.print(f"{name}: {find_entry(name).place} removed, {bytes_text(done.freed)} freed", markup=False)
+        out_console.print(f"{name}: {find_entry(name).place} removed, {bytes_text(done.freed)} freed")
 
 
 @command.command()
@@ -118,14 +118,14 @@ def verify(names: Annotated[list[str] | None, typer.Argument(help="Names; all th
     if not names:
         entries = [entry for entry in read_manifest().values() if _place(entry).exists()]
     if not entries:
-        out_console.print(f"nothing has been fetched into {weights_home()}", markup=False)
+        out_console.print(f"nothing has been fetched into {weights_home()}")
     wrong = 0
     for entry in entries:
         with progress_bar(in_bytes=True) as progress:
             problems = downloads.faults(entry, progress=named(entry.name, progress))
         wrong += bool(problems)
         advice = f"; run moca weights fetch {entry.name}"
-        out_console.print(f"{entry.name}: {'; '.join(problems) + advice if problems else 'right'}", markup=False)
+        out_console.print(f"{entry.name}: {'; '.join(problems) + advice if problems else 'right'}")
     return 1 if wrong else 0
 
 
@@ -133,7 +133,7 @@ def verify(names: Annotated[list[str] | None, typer.Argument(help="Names; all th
 def path(name: Annotated[str | None, typer.Argument(help="A model; the weights folder when left out.")] = None) -> None:
     """Where the weights folder is, or where one model lies or would lie."""
 
-    out_console.print(str(_place(find_entry(name)) if name else weights_home()), markup=False)
+    out_console.print(str(_place(find_entry(name)) if name else weights_home()))
 
 
 @command.command()
@@ -144,4 +144,4 @@ def remove(names: Names) -> None:
     for entry in [find_entry(name) for name in names]:
         freed = downloads.remove(entry)
         said = f"removed, {bytes_text(freed)} freed" if freed else "not here, nothing freed"
-        out_console.print(f"{entry.name}: {said}", markup=False)
+        out_console.print(f"{entry.name}: {said}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from moca.core.progress import Progress, silent
+from moca.errors import InputError
 
 LOCK = ".lock"
 """File that is in a folder while someone has it alone."""
@@ -41,6 +42,34 @@ def written_together(*targets: Path) -> Iterator[tuple[Path, ...]]:
     """Temporary names for several files; all are complete before the first of them, in their order, is renamed."""
     with ExitStack() as stack:
         yield tuple(stack.enter_context(written_whole(target)) for target in reversed(targets))[::-1]
+
+
+def check_folder(folder: Path) -> None:
+    """Raise InputError where a folder neither is nor can be made, as there is a file in its place or above it."""
+    there = next((part for part in (folder, *folder.parents) if part.exists()), None)
+    if there is not None and not there.is_dir():
+        raise InputError(f"{there} must be a folder, it is a file; choose another with -o.")
+
+
+def refuse_inputs_among(products: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raise InputError where a file that is read is a product, or lies in one: writing would replace or remove it.
+
+    products: files and folders that will be written. Other ways to the same file (relative, over .. or a link) count.
+    """
+    places = {_place(product): product for product in products}
+    for given in inputs:
+        for place in (_place(given), given.resolve()):
+            for part in (place, *place.parents):
+                if part in places:
+                    raise InputError(
+                        f"{given} is read, and {places[part]}, which is written, would take its place; choose another "
+                        "folder with -o."
+                    )
+
+
+def _place(path: Path) -> Path:
+    """Where a path lies, whether or not it is a link itself."""
+    return path.parent.resolve() / path.name
 
 
 def write_bytes_whole(target: Path, content: bytes) -> None:

@@ -101,7 +101,7 @@ def read_avsbench(root: str | Path, subset: str = "s4", split: str = "test") -> 
     clips, and missing files (how many, and the first five).
     """
     if subset not in SUBSETS:
-        raise InputError(f"subset must be one of {', '.join(SUBSETS)}, got {subset!r}; pass --subset s4 or ms3.")
+        raise InputError(f"subset must be one of {', '.join(SUBSETS)}, got {subset!r}; choose one of them.")
     if split not in SPLITS:
         raise InputError(f"split must be one of {', '.join(SPLITS)}, got {split!r}; results are reported on test.")
     layout = SUBSETS[subset]

@@ -176,7 +176,9 @@ def read_data(
         raise InputError(f"data must be one of {', '.join(DATASETS)}, got {name!r}; pass one of them with --data.")
     row = DATASETS[name]
     if split not in row.splits:
-        raise InputError(f"{name} has {', '.join(row.splits)} clips only, got split {split!r}; leave --split out.")
+        rule = f"one of {', '.join(row.splits)}" if len(row.splits) > 1 else row.splits[0]
+        advice = "choose one of them with --split, or leave it out" if len(row.splits) > 1 else "leave --split out"
+        raise InputError(f"split of {name} must be {rule}, got {split!r}; {advice}.")
     clips = row.read(root, split)
     if row.tagged and tagger is None and model is not None:
         tagger = tagger_of(model, name)

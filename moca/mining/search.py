@@ -133,7 +133,7 @@ def check_neighbours(neighbours: int, count: int, largest: int, *, by_video: boo
     if limit < 1:
         raise InputError(
             f"neighbours need frames of at least 2 videos when the same video is excluded, all {count} are of one; "
-            "add videos or set exclude_same_video to false."
+            "add videos, or pass --no-exclude-same-video."
             if by_video
             else f"neighbours need at least 2 frames, got {count}; add videos."
         )

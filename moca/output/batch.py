@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from moca.core.files import write_csv_whole
+from moca.core.files import check_folder, refuse_inputs_among, write_csv_whole
 from moca.core.method import Method
 from moca.core.progress import Progress, named, silent
 from moca.errors import InputError
 from moca.media.collecting import collect_videos
 from moca.output.config import OutputConfig
-from moca.output.products import Summary
+from moca.output.products import Summary, product_paths
 from moca.output.segment_file import segment_file
+
+FAILURES = "failures.csv"
+"""Name of the list of videos that could not be segmented, in the output folder of several."""
+COLUMNS = ("video", "error")
 
 
 @dataclass
@@ -37,10 +41,13 @@ def run_folders(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
     That folder is named after the video alone, whatever others are there: its path below the folder that was given,
     with "_" for the last dot, so `videos/deep/clip.mp4` goes to `out/deep/clip_mp4`. A file given by name counts from
     its own folder where it lies below no given one; how paths are written makes no difference. Raises InputError as
-    `collect_videos` does, and for two videos that would share a folder.
+    `collect_videos` does, for two videos that would share a folder, and for one that a run would replace, and
+    where out is a file.
     """
+    check_folder(out)
     videos = collect_videos(inputs)
     if is_single(inputs):
+        refuse_inputs_among(product_paths(out), videos)
         return {videos[0]: out}
     roots = sorted((given.resolve() for given in inputs if given.is_dir()), key=lambda root: len(root.parts))
     owners: dict[Path, Path] = {}
@@ -55,6 +62,8 @@ def run_folders(inputs: Sequence[Path], out: Path) -> dict[Path, Path]:
                 f"written to {folder}; give a folder that holds both, or one of them with another -o."
             )
         owners[folder] = video
+    refuse_inputs_among([out / FAILURES, *(path for folder in owners for path in product_paths(folder))], videos)
+    _refuse_foreign_list(out / FAILURES)
     return {video: folder for folder, video in owners.items()}
 
 
@@ -82,12 +91,22 @@ def segment_many(
                 raise
             outcome.failed[video] = str(error)
     if not is_single(inputs):
-        _write_failures(out / "failures.csv", outcome.failed)
+        _write_failures(out / FAILURES, outcome.failed)
     return outcome
+
+
+def _refuse_foreign_list(path: Path) -> None:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            ours = stream.readline() == ",".join(COLUMNS) + "\n"
+    except OSError:  # it is not there, or cannot be read, which writing will tell
+        return
+    if not ours:
+        raise InputError(f"{path} is from elsewhere; rename it, or choose another folder with -o.")
 
 
 def _write_failures(path: Path, failed: dict[Path, str]) -> None:
     if failed:
-        write_csv_whole(path, ["video", "error"], [(str(video), reason) for video, reason in failed.items()])
+        write_csv_whole(path, COLUMNS, [(str(video), reason) for video, reason in failed.items()])
     else:
         path.unlink(missing_ok=True)

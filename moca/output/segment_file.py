@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from moca.core.files import write_json_whole
+from moca.core.files import check_folder, refuse_inputs_among, write_json_whole
 from moca.core.installed import packages
 from moca.core.method import Method
 from moca.core.progress import Progress, silent
@@ -18,7 +18,16 @@ from moca.errors import InputError
 from moca.media import VideoInfo, probe, read_steps, render_video
 from moca.media.collecting import OVERLAY, SEGMENTS
 from moca.output.config import OutputConfig
-from moca.output.products import MASKS, REPORT, Summary, finished_run, move_products
+from moca.output.products import (
+    MASKS,
+    REPORT,
+    Summary,
+    finished_run,
+    move_products,
+    placed_products,
+    product_paths,
+    refuse_foreign,
+)
 from moca.output.records import StoredSteps
 from moca.output.segments_json import count_sounding, described, nothing_passes, segments_document
 from moca.output.unfinished import UnfinishedRun
@@ -39,16 +48,21 @@ def segment_file(
     """Segment one video into the folder target.
 
     A finished run with the same settings is returned as it is; one with other settings is refused unless
-    overwrite. Everything is built in a hidden folder inside target and moved at the end, so a stopped run leaves
-    nothing half-written there, and the next one with the same settings goes on after its last finished step.
+    overwrite, and a target whose products would replace source is refused in any case. Everything is built in a hidden
+    folder inside target and moved at the end, so a stopped run leaves nothing half-written there, and the next one with
+    the same settings goes on after its last finished step. Files with the names of products that come to target
+    meanwhile are refused like those that were there before; what was built is kept.
     progress counts seconds of the video. Notes are the method's notice, that there is no sound, that the file is cut
     off, and that no cosine reaches a threshold; warnings that a method raises are not caught.
     """
+    check_folder(target)
+    refuse_inputs_among(product_paths(target), [source])
     info = probe(source, video_stream=config.video_stream, audio_stream=config.audio_stream)
     settings = run_settings(method, source, config)
     finished = None if overwrite else finished_run(target, settings)
     if finished is not None:
         return finished
+    placed = placed_products(target)  # before it is known whether the run that was stopped had these settings
     run = UnfinishedRun(target, settings)
     try:
         notes = _write_masks(method, source, info, run, config, settings, progress)
@@ -59,6 +73,8 @@ def segment_file(
         raise
     document = segments_document(info, settings, run.records, notes)
     write_json_whole(run.folder / SEGMENTS, document)
+    if not overwrite:
+        refuse_foreign(target, placed)
     move_products(run.folder, target)
     run.discard()
     return Summary(steps=len(run.records), sounding=count_sounding(document), notes=tuple(notes))

@@ -19,7 +19,7 @@ from moca.pipeline.card import read_card
 def load_models(
     entries: Mapping[str, str], device: Any, *, seed: int | None = None
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The models of some roles, and the fingerprint of each.
+    """The models of some roles, and the fingerprint of each by its role; see `ImageBind.fingerprints` for a slim copy.
 
     entries: by role, what `load_role` takes. seed: of random weights at the models' published sizes, without any file;
     None for the trained ones. Raises InputError as `load_role` does, and for a model without a torch module.
@@ -30,7 +30,11 @@ def load_models(
         from moca.foundation.random_parts import random_part  # every kind of model comes with it
 
         loaded = {role: random_part(role, name, seed=seed, device=device) for role, name in entries.items()}
-    return loaded, {role: _print_of(role, entries[role], model) for role, model in loaded.items()}
+    prints: dict[str, str] = {}
+    for role, model in loaded.items():
+        known = getattr(model, "fingerprints", None) if role == "encoder" else None  # a slim copy has two
+        prints |= known or {role: _print_of(role, entries[role], model)}
+    return loaded, prints
 
 
 def _print_of(role: str, name: str, model: Any) -> str:

@@ -101,6 +101,19 @@ class LabelConfig(Settings):
         if not self.absent <= self.present:
             raise InputError(f"absent must be at most present, got {self.absent:g} and {self.present:g}; change one.")
 
+    def within(self, frames: int) -> dict[str, int]:
+        """What must be lowered, by name and how far, for labels of so few frames of other videos.
+
+        The ratio of frames that are alike and unlike stays. Nothing where no lowering would do.
+        """
+        if frames < 2:
+            return {}
+        lower: dict[str, int] = {}
+        if self.contrast and self.alike + self.unlike > frames:
+            alike = max(1, frames * self.alike // (self.alike + self.unlike))
+            lower = {"alike": alike, "unlike": frames - alike}
+        return lower | ({"other_sounds": frames} if self.other_sounds > frames else {})
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoopConfig(Settings):
@@ -206,7 +219,7 @@ PRESETS: dict[str, TrainConfig] = {
 def preset(name: str, **changes: Any) -> TrainConfig:
     """A preset with some values changed. Raises InputError for an unknown preset or value."""
     if name not in PRESETS:
-        raise InputError(f"preset must be one of {', '.join(PRESETS)}, got {name!r}; choose one of them.")
+        raise InputError(f"--preset must be one of {', '.join(PRESETS)}, got {name!r}; choose one of them.")
     if unknown := changes.keys() - {item.name for item in fields(TrainConfig)}:
         raise InputError(f"{', '.join(sorted(unknown))} is no training setting; see `moca train --help`.")
     return replace(PRESETS[name], **changes)

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from moca.core.files import write_json_whole
+from moca.core.files import check_folder, refuse_inputs_among, write_json_whole
 from moca.errors import InputError
 from moca.training.checkpoints import Origin, checkpoint_files
 from moca.training.history import EVENTS, LOG
@@ -59,21 +59,33 @@ def write_record(out: Path, options: Mapping[str, Any], origin: Origin) -> None:
 def check_out(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder that already holds a run, unless it is to be gone on with or replaced, and any of others'.
 
+    What a run that was stopped while it decoded has left can be gone on with, too; a folder without a run cannot.
     Raises InputError.
     """
     if resume and overwrite:
         raise InputError("--resume and --overwrite exclude each other; give one of them.")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} must be a folder, it is a file; choose another with -o.")
+    check_folder(out)
     record = read_run(out)
+    started = record is not None or any((out / name).exists() for name in (CORPUS, CARD, ADAPTERS))
+    if resume and not started:
+        raise InputError(f"{out} holds no run to go on with; leave --resume out, or name the run's folder with -o.")
     trained = (out / CARD).exists() or (out / ADAPTERS).exists() or checkpoint_files(out / CHECKPOINTS)
     if trained and record is None:
         raise InputError(f"{out} holds a model that no training run wrote; choose another folder with -o.")
+    foreign = [name for name in (LOG, EVENTS, CHECKPOINTS) if record is None and (out / name).exists()]
+    if foreign:
+        raise InputError(f"{out} already has {', '.join(foreign)} from elsewhere; choose another folder with -o.")
     if trained and not resume and not overwrite:
         raise InputError(
             f"{out} already holds a run; go on with --resume, replace it with --overwrite, or choose another folder "
             "with -o."
         )
+
+
+def refuse_sources_within(out: Path, sources: Iterable[Path]) -> None:
+    """Raise InputError where a file that is learnt from is, or lies in, what a run writes or removes in its folder."""
+    names = (RECORD, CARD, LOG, ADAPTERS, CORPUS, PREPARED, CHECKPOINTS, EVENTS)
+    refuse_inputs_among([out / name for name in names], sources)
 
 
 def remove_run(out: Path) -> None:

@@ -22,7 +22,17 @@ from moca.pipeline.models import load_models
 from moca.training.checkpoints import Origin
 from moca.training.config import TrainConfig
 from moca.training.finishing import write_model
-from moca.training.folder import CARD, CORPUS, PREPARED, RECORD, check_out, read_run, remove_run, write_record
+from moca.training.folder import (
+    CARD,
+    CORPUS,
+    PREPARED,
+    RECORD,
+    check_out,
+    read_run,
+    refuse_sources_within,
+    remove_run,
+    write_record,
+)
 from moca.training.loop import train
 from moca.training.losses.objective import Objective
 from moca.training.losses.preparing import prepare
@@ -80,6 +90,7 @@ def train_run(
     out = Path(out)
     check_out(out, resume=resume, overwrite=overwrite)
     sources = find_clips(source, clips=clips)
+    refuse_sources_within(out, [Path(source), *(path for each in sources for path in each.files)])
     run = _set_up(config, model, dino, device)
     record = read_run(out) if resume else None
     if record is not None:  # as far as it is known before the corpus is touched

@@ -56,8 +56,9 @@ def test_a_clock_counts_calls_and_seconds(monkeypatch):
 def test_a_run_is_told_by_part():
     row = {
         "model": "huge", "weights": "random", "steps": 2, "peak_gib": 8.25, "load_s": 30.4, "seconds_per_step": 50.0,
+        "cpu_s": 90.2,
         "proposals": [3, 4], "parts_s": {"SAM, frame": 80.0}, "parts_calls": {"SAM, frame": 2},
     }  # fmt: skip
     lines = rows.markdown([row]).splitlines()
-    assert lines[2] == "| huge, random weights | 2 | 8.2 GiB | 30 s | 50.0 s | 4 |"
+    assert lines[2] == "| huge, random weights | 2 | 8.2 GiB | 30 s | 50.0 s | 4 | 90 s |"
     assert lines[-1] == "| huge | SAM, frame | 40.0 | 80% | 1.0 |"

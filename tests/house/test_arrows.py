@@ -24,6 +24,8 @@ FLOORS = (
     ("moca",),
 )
 """From the bottom: a part may import those on floors below its own. "moca" is the package's own __init__, the door."""
+REGISTRIES = ("moca.foundation.catalogue",)
+"""Modules whose table names others by text, which load them late and read the table in turn."""
 
 
 def sources(root: Path = ROOT) -> dict[str, Path]:
@@ -36,8 +38,11 @@ def sources(root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def imported(name: str, path: Path, known: set[str]) -> set[str]:
-    """Modules of the distribution that a file imports anywhere: at its top, in functions, for type checkers alone."""
+def imported(name: str, path: Path, known: set[str], *, by_text: bool = True) -> set[str]:
+    """Modules of the distribution that a file imports anywhere: at its top, in functions, for type checkers alone.
+
+    A text that names a module, or "module:name", is an import of it by that name, as `import_module` makes.
+    """
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -48,6 +53,8 @@ def imported(name: str, path: Path, known: set[str]) -> set[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             for alias in node.names:
                 found.add(f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base)
+        elif by_text and isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
+            found.add(node.value.partition(":")[0])
     return {each for each in found if each in known} - {name}
 
 
@@ -84,7 +91,13 @@ def upward(graph: dict[str, set[str]]) -> list[str]:
 
 
 def test_there_is_no_circle():
-    assert circles(arrows(sources())) == []
+    """Also none through names of modules, but for a registry's: what it names may read its table."""
+    graph, modules = arrows(sources()), sources()
+    for name in REGISTRIES:
+        named = graph[name]
+        graph[name] = imported(name, modules[name], set(modules), by_text=False)
+        assert graph[name] < named, f"{name} names no module any more"
+    assert circles(graph) == []
 
 
 def test_no_arrow_points_upwards():
@@ -134,6 +147,24 @@ def house(tmp_path):
 def test_an_arrow_upwards_is_seen(house, text):
     graph = house({"core/a.py": text, "cli/app.py": "main = 1", "cli/__init__.py": ""})
     assert upward(graph) == ["moca.core.a -> moca.cli.app"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "LOADERS = {'x': 'moca.cli.app:main'}",
+        "import importlib\ndef late():\n    importlib.import_module('moca.cli.app').main()",
+        "from importlib import import_module\nmodule = import_module('moca.cli.app')",
+    ],
+)
+def test_an_arrow_that_is_a_text_is_seen(house, text):
+    graph = house({"core/a.py": text, "cli/app.py": "main = 1", "cli/__init__.py": ""})
+    assert upward(graph) == ["moca.core.a -> moca.cli.app"]
+
+
+def test_a_text_that_only_mentions_a_module_is_no_arrow(house):
+    text = '"""See moca.cli.app: main."""\nNAME, PACKAGE = "moca-avs.cli", "moca"\nHELP = "run moca.cli.app"'
+    assert house({"core/a.py": text, "cli/app.py": "", "__init__.py": ""})["moca.core.a"] == set()
 
 
 def test_a_circle_is_seen(house):

@@ -12,8 +12,9 @@ import pytest
 from moca import methods
 from moca.core.step import Segment, result_of
 from moca.errors import InputError
+from moca.foundation.imagebind.reading import PatchReading
 from moca.media import probe, write_video
-from moca.methods import GROUP, PAPER, load_method, method_names
+from moca.methods import GROUP, PAPER, load_method, method_names, own_settings
 from moca.output.config import OutputConfig
 from moca.output.segment_file import segment_file
 from moca.output.segments_json import described
@@ -199,6 +200,16 @@ def test_moca_takes_the_segmenters_keywords(loading):
 )
 def test_mocas_settings_are_checked_before_loading(loading, settings, line):
     assert refusal("moca", settings=settings) == line and loading == []
+
+
+def test_a_reading_is_a_setting(model):
+    found = load_method("moca", model, device="cpu", settings={"reading": "clear", "clear_by": "key"})
+    assert found.settings["reading"] == PatchReading(reading="clear", clear_by="key").to_json()
+    assert own_settings({}, {}, {}, {"reading": "clear"}, frozen=True) == {"reading": "clear", "adapters": None}
+    with pytest.raises(InputError, match=r"^reading must be one of token, value, value2, clear, proxy, got 'key'"):
+        load_method("moca", model, settings={"reading": "key"})
+    with pytest.raises(InputError, match=r"^clear_by is a setting of reading clear, got it with reading token; "):
+        load_method("moca", model, device="cpu", settings={"clear_by": "key"})
 
 
 def test_an_unknown_setting_of_moca_names_the_known_ones(loading):

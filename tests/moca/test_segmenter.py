@@ -7,6 +7,8 @@ import torch
 
 from moca.adapters import AdaptedTowers
 from moca.core.maps import resize_maps
+from moca.foundation.imagebind.reader import PatchReader
+from moca.foundation.imagebind.reading import PatchReading
 from moca.foundation.roles import Boxes, Masks
 from moca.segmentation.config import ProposalConfig, SegmentConfig
 from moca.segmentation.gate import support
@@ -297,3 +299,47 @@ def test_settings_tell_how_proposals_are_made(proposing, pipeline):
     settings = Segmenter(found).settings
     assert settings["proposals"] == ProposalConfig(kind="boxes", mask_nms_iou=1.0, rule="cover", match=0.3).used()
     assert settings != Segmenter(pipeline).settings and Segmenter(pipeline).settings["proposals"] == {"kind": "none"}
+
+
+class Colours:
+    """A DINO behind the real interface: mean colours of 8 x 8 patches."""
+
+    def patches(self, frames):
+        resized = np.stack([resize_maps(np.asarray(frame, np.float32), (32, 32)) for frame in frames])
+        return resized.reshape(len(frames), 8, 4, 8, 4, 3).mean((2, 4)) / 128 - 1
+
+
+@pytest.fixture
+def by_proxy(pipeline):
+    reading = PatchReader(config=PatchReading(reading="proxy"), images=Colours())
+    return dataclasses.replace(pipeline, reading=reading)
+
+
+def test_by_proxy_features_lie_on_the_other_models_grid_whatever_the_batch(by_proxy, make_step):
+    steps = [make_step(index) for index in range(3)]
+    segmenter = Segmenter(by_proxy)
+    patches, agreement = segmenter.features(steps)
+    assert patches.shape == (3, 8, 8, 8) and agreement.shape == (3, 8, 8)
+    for row, step in enumerate(steps):
+        np.testing.assert_allclose(segmenter.features([step])[0][0], patches[row], atol=1e-5)
+    results = list(segmenter.segment_steps(steps))
+    assert all(result.mask.shape == (24, 40) and result.mask.any() for result in results)
+    by_token = Segmenter(dataclasses.replace(by_proxy, reading=None)).features(steps)[1]
+    assert not np.allclose(resize_maps(agreement[0], (4, 4)), by_token[0], atol=1e-2)
+
+
+def test_by_proxy_a_mirrored_frame_has_mirrored_features(by_proxy, make_step):
+    step = make_step()
+    other = dataclasses.replace(step, frame=step.frame[:, ::-1])
+    both = Segmenter(by_proxy, config=dataclasses.replace(by_proxy.segment, mirror=True))
+    (a, _), (b, _) = both.features([step]), both.features([other])
+    np.testing.assert_allclose(a, b[:, :, ::-1], atol=1e-3)
+    plain, _ = Segmenter(by_proxy).features([step])
+    assert not np.allclose(plain, Segmenter(by_proxy).features([other])[0][:, :, ::-1], atol=1e-2)
+
+
+def test_presence_is_asked_of_the_tokens_whatever_the_reading(pipeline, by_proxy, make_step):
+    steps = [make_step(0), make_step(1)]
+    np.testing.assert_array_equal(
+        Segmenter(by_proxy).frozen_presence(steps), Segmenter(pipeline).frozen_presence(steps)
+    )

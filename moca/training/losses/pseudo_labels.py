@@ -147,9 +147,12 @@ class Labeller:
             len(videos) - np.bincount(videos).max(initial=0) for videos in (self.videos, self.videos[self.bank_rows])
         )
         if others < config.other_sounds or in_bank < compared:
+            fewest = min(others, in_bank)
+            typed = " ".join(f"--set labels.{name}={value}" for name, value in config.within(fewest).items())
             raise InputError(
                 f"labels need {max(compared, config.other_sounds)} frames with sound of other videos for every frame "
-                f"(alike + unlike, and other_sounds), got {min(others, in_bank)}; add videos, or lower these settings."
+                f"(labels.alike + labels.unlike, and labels.other_sounds), got {fewest}; add videos"
+                + (f", or lower them: {typed}." if typed else ".")
             )
 
     def read_bank(self, progress: Progress = silent) -> Bank:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from moca.adapters import AdaAVConfig, AdaptedTowers, make_plan
-from moca.calibration.scoring import RankScorer, SupportScorer, scored, scorer_for
+from moca.calibration.scoring import BankScorer, SupportScorer, scored, scorer_for
 from moca.foundation.roles import Masks
 from moca.segmentation.config import OPEN, ProposalConfig, SegmentConfig
 from moca.segmentation.relative import SoundBank
@@ -58,12 +58,17 @@ def steps(make_step):
 
 @pytest.mark.parametrize("by_crops", [False, True])
 @pytest.mark.parametrize("scores", ["relative", "absolute"])
-def test_ranks_are_those_of_the_results(segmenter, steps, by_crops, scores):
+def test_ranks_and_scores_are_those_of_the_results(segmenter, steps, by_crops, scores):
     model = segmenter(by_crops, scores)
-    found = RankScorer(model).score(steps)
+    found = BankScorer(model, "both").score(steps)
     results = list(model.segment_steps(steps))
     assert found.scores[:, 0] == pytest.approx([result.rank for result in results], abs=1e-6)
-    assert np.ptp(found.scores) > 0 and found.scores.shape == (8, 1)
+    assert found.scores[:, 1] == pytest.approx([result.score for result in results], abs=1e-4)
+    assert (np.ptp(found.scores, axis=0) > 0).all() and found.scores.shape == (8, 2)
+    for by, column in (("rank", 0), ("score", 1)):
+        alone = BankScorer(model, by)
+        assert alone.score(steps).scores[:, 0] == pytest.approx(found.scores[:, column])
+        assert alone.gates == BankScorer(model, "both").gates[column : column + 1]
     assert found.agreement == pytest.approx(model.features(steps)[1], abs=1e-5)
 
 
@@ -71,7 +76,7 @@ def test_ranks_are_those_of_the_results(segmenter, steps, by_crops, scores):
 def test_a_frame_without_proposals_has_the_rank_of_its_result(segmenter, make_step, unmatched):
     dark = replace(make_step(1), frame=np.zeros((24, 40, 3), np.uint8))
     steps, model = [make_step(0), dark], segmenter(True, unmatched=unmatched, dark=50)
-    found, results = RankScorer(model).score(steps).scores[:, 0], list(model.segment_steps(steps))
+    found, results = BankScorer(model).score(steps).scores[:, 0], list(model.segment_steps(steps))
     if unmatched == "empty":
         assert np.isneginf(found[1]) and results[1].reason == "no proposal was found"
         found, results = found[:1], results[:1]
@@ -80,7 +85,7 @@ def test_a_frame_without_proposals_has_the_rank_of_its_result(segmenter, make_st
 
 def test_a_frame_is_looked_at_once_for_all_its_sounds(segmenter, steps):
     model = segmenter(True)
-    RankScorer(model).score(steps)
+    BankScorer(model).score(steps)
     assert model.pipeline.proposer.made == 4
 
 
@@ -106,7 +111,7 @@ def test_support_and_presence_are_those_of_the_results(pipeline, steps, randomis
 def test_which_scorer_goes_with_which_model(segmenter):
     crops, patches = scorer_for(segmenter(True)), scorer_for(segmenter())
     for scorer in (crops, patches):
-        assert isinstance(scorer, RankScorer) and scorer.gates == ("gate_rank",) and scorer.config.gate == OPEN
+        assert isinstance(scorer, BankScorer) and scorer.gates == ("gate_rank",) and scorer.config.gate == OPEN
         assert scorer.fingerprints["bank"] == "b" * 16 and not scorer.levels
     assert set(crops.fingerprints) == {"encoder", "adapters", "masks", "objects", "bank"}
     assert set(patches.fingerprints) == {"encoder", "adapters", "bank"}
@@ -115,8 +120,8 @@ def test_which_scorer_goes_with_which_model(segmenter):
 
 def test_silent_pairs_have_minus_infinity_and_no_patches(segmenter, make_step):
     kinds = {"a": [make_step(0), make_step(1, audio="silence")], "b": [make_step(2, audio=None)], "c": [make_step(3)]}
-    found = scored(RankScorer(segmenter()), kinds)
+    found = scored(BankScorer(segmenter()), kinds)
     assert [np.isneginf(part.scores).ravel().tolist() for part in found.values()] == [[False, True], [True], [False]]
     assert [len(part.agreement) for part in found.values()] == [1, 0, 1]
-    alone = scored(RankScorer(segmenter()), {"c": kinds["c"]})
+    alone = scored(BankScorer(segmenter()), {"c": kinds["c"]})
     assert alone["c"].scores == pytest.approx(found["c"].scores)

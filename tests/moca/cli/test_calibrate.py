@@ -25,7 +25,7 @@ def test_a_calibration_is_written_shown_and_used(stage, tmp_path, here, model):
     assert sorted(path.name for path in out.parent.iterdir()) == ["c.html", "c.json"]  # the scores are gone
     lines = stdout.splitlines()
     assert lines[0] == "29 frames with sound of 6 videos; 0 videos left out" and lines[2].startswith("gates: AUC 0.")
-    assert lines[3].split() == ["at", "most", "gate", "own", "sound", "swapped", "noise", "silent", "off-screen"]
+    assert lines[3].split() == ["at", "most", "gate_rank", "own", "sound", "swapped", "noise", "silent", "off-screen"]
     assert next(line for line in lines if line.startswith("*")).split()[1] == "0.5"
     assert lines[-1] == f"next: moca segment VIDEO --model {model} --calibration {out} -o OUT"
     record = read_calibration(out)
@@ -69,6 +69,15 @@ def test_options_are_checked_before_any_work(stage, tmp_path, here, model, argum
     out = tmp_path / "new" / "c"
     code, stdout, stderr = here("calibrate", stage, "--model", model, *(each.format(out=out) for each in arguments))
     assert (code, stdout) == (2, "") and words.format(out=out) in stderr and not out.parent.exists()
+
+
+@pytest.mark.parametrize("name", ["pipeline.json", "pipeline.html"])
+def test_a_file_that_is_no_calibration_is_never_replaced(stage, tmp_path, here, model, name):
+    out = tmp_path / "pipeline.json"
+    (tmp_path / name).write_text("{}")
+    code, stdout, stderr = here("calibrate", stage, "--model", model, "-o", out)
+    assert (code, stdout) == (2, "") and (tmp_path / name).read_text() == "{}"
+    assert f"error: {tmp_path / name} is there and not of a calibration; choose another file with -o." in stderr
 
 
 def test_too_few_frames_are_refused_and_nothing_is_written(stage, tmp_path, here, model):

@@ -1,18 +1,24 @@
 """The one bar: what it shows of work, where it shows nothing, and who shows it."""
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
 from moca.cli import console
+
+MARKED = "p[red]3[/red]/[bold]:smile:.mp4"
+"""A path whose text looks like markup and an emoji."""
 
 
 @pytest.fixture
 def screen(monkeypatch):
     """A terminal whose text can be read."""
     text = io.StringIO()
-    terminal = Console(file=text, force_terminal=True, width=120, no_color=True, legacy_windows=False)
+    terminal = console.plain_console(file=text, force_terminal=True, width=120, no_color=True, legacy_windows=False)
     monkeypatch.setattr(console, "error_console", terminal)
     return text
 
@@ -55,3 +61,25 @@ def test_nothing_is_shown(screen, monkeypatch, why):
     with console.progress_bar(hidden=why == "hidden") as progress:
         progress("reading", 1, 4)
     assert screen.getvalue() == "" and console.speaks() == (why != "another process")
+
+
+def test_text_is_printed_as_it_is(screen):
+    table = Table(MARKED)
+    table.add_row(MARKED)
+    for say in (console.out_console, console.error_console):
+        say.file, before = io.StringIO(), say._file
+        say.print(MARKED)
+        say.print(table)
+        said, say.file = say.file.getvalue(), before
+        assert said.count(MARKED) == 3
+    with console.progress_bar() as progress:
+        progress(MARKED, 1, 2)
+        progress.bars.refresh()
+    assert MARKED in screen.getvalue()
+
+
+def test_every_command_prints_by_these_consoles():
+    """Of a console that is made elsewhere, nobody knows whether it prints text as it is."""
+    folder = Path(console.__file__).parent
+    made = [path.name for path in folder.glob("*.py") if re.search(r"(?<!plain_)Console\(", path.read_text())]
+    assert made == ["console.py"]

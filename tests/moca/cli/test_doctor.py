@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from moca.cli import doctor, states
 from moca.cli.wording import bytes_text
 from moca.foundation.catalogue import CATALOGUE, ROLES, row_of
-from moca.foundation.manifest import RECORD_FILE, bundled_weights, read_manifest
+from moca.foundation.manifest import RECORD_FILE, bundled_weights, find_entry, read_manifest
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +87,15 @@ def test_a_model_that_arrives_is_seen(bundled, home):
     assert states["mini/sam"].here and states["mini/sam"].needs == 6000  # float32, however it is stored
     assert states["grounding-dino-base"].here and states["grounding-dino-base"].size == "2 B"
     assert not states["grounding-dino-tiny"].here and states["grounding-dino-tiny"].needs is None
+
+
+def test_a_slim_copy_is_here_without_its_original(bundled, home):
+    home.mkdir()
+    find_entry("imagebind-huge").slim_place.write_bytes(b"x" * 1_440)
+    _, text = examine()
+    assert row(text, "imagebind-huge") == "imagebind-huge image and audio towers here 1.4 kB slim CC BY-NC-SA 4.0"
+    missing = next(line for line in text.partition("\nhuge: ")[2].splitlines() if "not here" in line)
+    assert "imagebind-huge" not in missing and "sam-vit-huge" in missing
 
 
 def test_a_damaged_bundled_model_does_not_stop_the_doctor(bundled):

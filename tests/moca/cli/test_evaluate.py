@@ -60,7 +60,7 @@ def test_a_second_run_scores_nothing_again_and_may_leave_the_report_out(stage, e
     out = tmp_path / "out"
     shutil.copytree(evaluated[0] / "clips", out / "clips")
     entries = {path: path.stat().st_mtime_ns for path in out.glob("clips/*/*")}
-    printed = evaluate(stage, "-o", out, "--subset", "s4", "--no-controls", "--no-report", *SETTING)
+    printed = evaluate(stage, "-o", out, "--data", "s4", "--no-controls", "--no-report", *SETTING)
     assert "No control was run" in printed and not (out / "report.html").exists()
     assert {path: path.stat().st_mtime_ns for path in out.glob("clips/*/*")} == entries
 
@@ -85,7 +85,12 @@ def test_other_data_have_their_own_numbers(stage, tmp_path, data, words):
     ("options", "line"),
     [
         (["--data", "s5"], f"data must be one of {', '.join(DATASETS)}, got 's5'; pass one of them with --data."),
-        (["--data", "vggss", "--split", "val"], "vggss has test clips only, got split 'val'; leave --split out."),
+        (["--data", "vggss", "--split", "val"], "split of vggss must be test, got 'val'; leave --split out."),
+        (
+            ["--split", "foo"],
+            "split of s4 must be one of train, val, test, got 'foo'; choose one of them with --split, or leave it out.",
+        ),
+        (["--data", "vggss", "--split", "foo"], "split of vggss must be test, got 'foo'; leave --split out."),
         (["--shard", "3/2"], "--shard must be i/n with i from 1 to n, got '3/2'; e.g. 1/4 to 4/4."),
         (["--shard", "half"], "--shard must be i/n with i from 1 to n, got 'half'; e.g. 1/4 to 4/4."),
         (["--gallery", "-1"], "--gallery must be a whole number of at least 0, got -1; 0 leaves them out."),

@@ -162,7 +162,7 @@ def test_missing_files_are_listed_in_one_message(s4):
 
 def test_refusals(s4):
     base = s4 / "Single-source"
-    assert refusal(s4, "s5", "test") == "subset must be one of s4, ms3, got 's5'; pass --subset s4 or ms3."
+    assert refusal(s4, "s5", "test") == "subset must be one of s4, ms3, got 's5'; choose one of them."
     assert refusal(s4, "s4", "dev") == (
         "split must be one of train, val, test, got 'dev'; results are reported on test."
     )

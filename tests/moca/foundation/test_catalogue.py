@@ -1,6 +1,7 @@
 """The table of models: what it says is there, and what a new row changes."""
 
 import importlib
+import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +11,8 @@ import torch
 
 import moca.foundation
 from moca.baselines.sam_bind import SamBind
-from moca.cli import doctor
+from moca.cli import checks, doctor
+from moca.cli.console import plain_console
 from moca.errors import InputError
 from moca.foundation import manifest
 from moca.foundation.catalogue import BUNDLED, CATALOGUE, ROLES, Row, load_role, loader_of, row_of
@@ -207,9 +209,19 @@ def test_settings_for_bundled_parts_are_those_of_every_row_that_has_them_alone(n
 def test_the_doctor_says_that_a_licence_is_not_stated(unlisted_row):
     lines = doctor.pipeline_lines()
     start = lines.index("new: mini/imagebind, mini/dino, own-masks, mini/objects, mini/grounding, mini/tagger")
-    assert lines[start + 1] == "  not here: nothing"
+    assert lines[start + 1] == "  not here: nothing; not known of own-masks, which their own loaders find"
     assert lines[start + 2].startswith("  weights in memory, all models at once: at least ")
     assert lines[start + 3] == "  its results: licence not stated (own-masks); is made up"
+
+
+def test_the_doctor_does_not_say_that_a_model_is_here_without_looking(unlisted_row):
+    stream = io.StringIO()
+    doctor.report(plain_console(file=stream, width=200))
+    assert " ".join(next(line for line in stream.getvalue().splitlines() if line.startswith("own-masks")).split()) == (
+        "own-masks masks not known ? licence not stated"
+    )
+    (check,) = (check for check in checks._files(unlisted_row) if "own-masks" in check.said)
+    assert str(check) == "skipped files: masks: whether own-masks is here is not known, its own loader finds it"
 
 
 def test_a_name_that_nothing_knows_is_refused(unlisted_row, monkeypatch):

@@ -173,7 +173,7 @@ def test_config_refusals(given, message):
         (
             np.eye(3), 1, np.zeros(3, int),
             "neighbours need frames of at least 2 videos when the same video is excluded, all 3 are of one; "
-            "add videos or set exclude_same_video to false.",
+            "add videos, or pass --no-exclude-same-video.",
         ),
         (np.ones(4), 1, None, "features must be (frames, numbers), got shape (4,); give one row per frame."),
         (

@@ -30,6 +30,21 @@ def test_folder_goes_on_past_failures_and_resumes(segmenter, tmp_path, write_cli
     assert not (tmp_path / "out" / "failures.csv").exists()
 
 
+def test_a_list_of_that_name_that_a_user_keeps_is_never_replaced(segmenter, tmp_path, write_clip):
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    write_clip(videos / "a.mp4", seconds=1)
+    files(out, "failures.csv")
+    (out / "failures.csv").write_text("mine\n")
+    with pytest.raises(InputError) as refusal:
+        segment_many(segmenter, [videos], out, OutputConfig())
+    assert (
+        str(refusal.value) == f"{out / 'failures.csv'} is from elsewhere; rename it, or choose another folder with -o."
+    )
+    assert [path.name for path in out.iterdir()] == ["failures.csv"]
+    assert (out / "failures.csv").read_text() == "mine\n"
+
+
 def test_a_video_that_is_added_changes_nothing_for_the_others(segmenter, tmp_path, write_clip):
     videos, out = tmp_path / "videos", tmp_path / "out"
     videos.mkdir()
@@ -104,6 +119,25 @@ def test_a_video_that_is_a_link_has_the_place_of_its_own_name(tmp_path):
     (root / "linked.mp4").symlink_to(elsewhere)
     assert run_folders([root], out) == {root / "a.mp4": out / "a_mp4", root / "linked.mp4": out / "linked_mp4"}
     assert run_folders([root, elsewhere], out).keys() == {root / "a.mp4", root / "linked.mp4"}
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        ("out/overlay.mp4",),
+        ("out/a_mp4/overlay.mp4", "x/a.mp4"),
+        ("out/a_mp4/masks/b.mp4", "x"),
+        ("out/failures.csv", "x/a.mp4"),
+        ("link.mp4", "x/a.mp4"),
+    ],
+)
+def test_a_video_that_a_run_would_replace_is_refused_before_anything_runs(tmp_path, inputs):
+    files(tmp_path, "x/a.mp4", "out/overlay.mp4", "out/a_mp4/overlay.mp4", "out/a_mp4/masks/b.mp4", "out/failures.csv")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "out" / "a_mp4" / "overlay.mp4")
+    with pytest.raises(InputError, match=r"is read, and .*, which is written, would take its place") as refusal:
+        run_folders([tmp_path / name for name in inputs], tmp_path / "out")
+    assert "--overwrite" not in str(refusal.value)
+    assert run_folders([tmp_path / name for name in inputs], tmp_path / "other")
 
 
 def test_videos_that_would_share_a_place_are_refused_before_anything_runs(segmenter, tmp_path):

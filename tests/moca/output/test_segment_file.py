@@ -89,6 +89,25 @@ def test_what_a_user_keeps_in_the_folder_is_never_replaced(segmenter, clip, tmp_
     assert (out / "other" / "mine.png").read_bytes() == b"precious"
 
 
+@pytest.mark.parametrize("name", ["overlay.mp4", "masks/clip.mp4", "report.html", ".moca-partial/clip.mp4"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_video_itself_is_never_replaced(segmenter, clip, tmp_path, name, linked):
+    out, content = tmp_path / "out", clip.read_bytes()
+    (out / name).parent.mkdir(parents=True)
+    given = clip.rename(out / name)
+    if linked:
+        (tmp_path / "link").symlink_to(out)
+        given = tmp_path / "link" / name
+    for overwrite in (False, True):
+        with pytest.raises(InputError) as caught:
+            segment_file(segmenter, given, out, OutputConfig(), overwrite=overwrite)
+        assert str(caught.value) == (
+            f"{given} is read, and {out / name.split('/')[0]}, which is written, would take its place; choose another "
+            "folder with -o."
+        )
+    assert (out / name).read_bytes() == content and [path.name for path in out.iterdir()] == [name.split("/")[0]]
+
+
 def test_no_audio_stream_gives_empty_masks_and_says_so(segmenter, tmp_path, write_clip):
     clip = write_clip(tmp_path / "mute.mp4", sound=False)
     summary = segment_file(segmenter, clip, tmp_path / "out", OutputConfig())

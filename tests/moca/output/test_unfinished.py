@@ -1,13 +1,16 @@
 """A stopped run goes on after its last step that is whole, whatever became of its files meanwhile."""
 
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from moca.core.step import Proposals, StepResult
+from moca.errors import InputError
 from moca.output.config import OutputConfig
 from moca.output.records import StoredSteps, step_record
 from moca.output.segment_file import segment_file
@@ -172,11 +175,26 @@ def test_a_damaged_step_is_done_again_and_all_after_it(proposing, write_clip, tm
         assert (out / "masks" / mask.name).read_bytes() == mask.read_bytes()
 
 
-def test_a_run_stopped_while_it_moved_its_products_is_finished(segmenter, clip, tmp_path):
+def stopped_moving(segmenter, clip, out, monkeypatch):
+    """A run that was killed when the first of its products was in its place."""
+    moved = []
+
+    def replace(old, new, real=os.replace):
+        if moved and Path(new).parent == out:
+            raise KeyboardInterrupt
+        moved.extend([new] * (Path(new).parent == out))
+        real(old, new)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("moca.output.products.os.replace", replace)
+        segment_file(segmenter, clip, out, OutputConfig(steps_per_s=2))
+
+
+def test_a_run_stopped_while_it_moved_its_products_is_finished(segmenter, clip, tmp_path, monkeypatch):
     out, whole = tmp_path / "out", tmp_path / "whole"
     segment_file(segmenter, clip, whole, OutputConfig(steps_per_s=2))
-    folder = stopped(segmenter, clip, out)
-    (folder / "masks").rename(out / "masks")
+    stopped_moving(segmenter, clip, out, monkeypatch)
+    assert sorted(path.name for path in out.iterdir()) == [PARTIAL, "masks"]
     assert segment_file(segmenter, clip, out, OutputConfig(steps_per_s=2)).steps == 6
     assert (out / "segments.json").read_text() == (whole / "segments.json").read_text()
     assert len(list((out / "masks").iterdir())) == 6
@@ -189,6 +207,35 @@ def test_the_heat_map_and_the_proposals_of_a_thread_of_a_frame_are_kept(proposin
     (again,) = UnfinishedRun(tmp_path / "out", {}).finished_steps()
     assert np.array_equal(again.mask, result.mask) and again.heat.shape == (16, 16_000)
     assert again.proposals.masks.shape == (3, 16, 16_000)
+
+
+def test_what_a_stopped_run_left_is_finished_with_other_settings(segmenter, clip, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    stopped_moving(segmenter, clip, out, monkeypatch)
+    assert segment_file(segmenter, clip, out, OutputConfig(steps_per_s=1)).steps == 3
+
+
+@pytest.mark.parametrize("when", ["between", "during"])
+def test_what_a_user_puts_beside_an_unfinished_run_is_never_replaced(segmenter, clip, tmp_path, when):
+    out, config = tmp_path / "out", OutputConfig(steps_per_s=2)
+    if when == "between":
+        stopped(segmenter, clip, out)
+        (out / "overlay.mp4").write_bytes(b"precious")
+
+    def put(what, done, total):
+        if when == "during":
+            (out / "overlay.mp4").write_bytes(b"precious")
+
+    with pytest.raises(InputError) as caught:
+        segment_file(segmenter, clip, out, config, progress=put)
+    assert str(caught.value) == (
+        f"{out} already has overlay.mp4 from elsewhere; choose another folder or pass --overwrite."
+    )
+    assert sorted(path.name for path in out.iterdir()) == [PARTIAL, "overlay.mp4"]
+    assert (out / "overlay.mp4").read_bytes() == b"precious"
+    (out / "overlay.mp4").rename(out / "mine.mp4")
+    assert segment_file(segmenter, clip, out, config).steps == 6
+    assert (out / "mine.mp4").read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize("size", [(16, 16000), (16000, 16), (1, 5000), (5000, 1), (1, 1), (24, 40)])

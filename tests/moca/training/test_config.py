@@ -141,7 +141,7 @@ def test_presets_name_themselves_and_take_changes():
     for name, config in PRESETS.items():
         assert preset(name) == config and config.preset == name
         assert preset(name, steps=3) == dataclasses.replace(config, steps=3) != config
-    assert refusal(lambda: preset("ours")) == "preset must be one of paper, moca, got 'ours'; choose one of them."
+    assert refusal(lambda: preset("ours")) == "--preset must be one of paper, moca, got 'ours'; choose one of them."
     assert refusal(lambda: preset("paper", steps=0)).startswith("steps must be ")
 
 

@@ -1,6 +1,7 @@
 """A whole run on a tiny random encoder and tiny videos, and what is refused before anything is written."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -204,6 +205,32 @@ def test_a_model_that_no_run_wrote_is_never_replaced(videos, model):
     assert sorted(model.rglob("*")) == before
 
 
+@pytest.mark.parametrize("name", ["log.csv", "tensorboard", "checkpoints"])
+def test_what_a_user_keeps_by_the_names_of_a_run_is_never_replaced(videos, model, tmp_path, name):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / name).write_text("mine") if "." in name else (out / name).mkdir()
+    for keywords in ({}, {"overwrite": True}):
+        assert refusal(InputError, videos, out, CONFIG, model=model, **keywords) == (
+            f"{out} already has {name} from elsewhere; choose another folder with -o."
+        )
+    assert [path.name for path in out.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["checkpoints/0.mp4", "tensorboard/deep/0.mp4", "corpus/0.mp4"])
+def test_videos_that_the_run_would_remove_are_refused(videos, model, tmp_path, name):
+    out = tmp_path / "run"
+    train_run(videos, out, CONFIG, model=model, device="cpu")
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(videos / "0.mp4", out / name)
+    line = refusal(InputError, out, out, CONFIG, model=model, overwrite=True)
+    assert line == (
+        f"{out / name} is read, and {out / name.split('/')[0]}, which is written, would take its place; choose another "
+        "folder with -o."
+    )
+    assert (out / name).read_bytes() == (videos / "0.mp4").read_bytes()
+
+
 def test_bad_input_is_refused_before_anything_is_written(videos, model, tmp_path):
     out = tmp_path / "run"
     (tmp_path / "empty").mkdir()
@@ -213,7 +240,7 @@ def test_bad_input_is_refused_before_anything_is_written(videos, model, tmp_path
         "--clips goes with VGGSound's csv": dict(clips=tmp_path),
         "--resume and --overwrite exclude each other": dict(resume=True, overwrite=True),
         "steps_per_video must be a whole number of at least 1, got 0": dict(steps_per_video=0),
-        "workers must be a whole number from 1 to 256, got 0": dict(workers=0),
+        "--workers must be a whole number between 1 and 256, got 0": dict(workers=0),
     }
     for begins, keywords in cases.items():
         with pytest.raises(InputError) as caught:
@@ -272,15 +299,18 @@ def test_image_neighbours_are_found_by_the_dino_of_the_row_a_model_is_made_from(
         assert set(read_run(out)["fingerprints"]) == {"encoder", "corpus", "dino"}
 
 
-def test_image_neighbours_by_a_dino_of_ones_own(videos, model, tmp_path):
-    from transformers import ViTConfig, ViTModel
+@pytest.mark.parametrize("family", ["vit", "convnext"])
+def test_image_neighbours_by_a_dino_of_ones_own(videos, model, tmp_path, family):
+    from transformers import DINOv3ConvNextConfig, DINOv3ConvNextModel, ViTConfig, ViTModel
 
     from moca.foundation.dino import save_dino
 
     sizes = ViTConfig(
         hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8
     )
-    save_dino(tmp_path / "dino", ViTModel(sizes, add_pooling_layer=False))
+    stages = DINOv3ConvNextConfig(hidden_sizes=[4, 8], depths=[1, 1], image_size=32)
+    own = ViTModel(sizes, add_pooling_layer=False) if family == "vit" else DINOv3ConvNextModel(stages)
+    save_dino(tmp_path / "dino", own)
     image = replace(MATCHING, mining=replace(MATCHING.mining, source="image"))
     out = tmp_path / "run"
     train_run(videos, out, image, model=model, device="cpu", dino=tmp_path / "dino")

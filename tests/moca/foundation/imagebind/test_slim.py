@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from moca.adapters import fingerprint, save_adapters
+from moca.adapters import affinity, fingerprint, save_adapters
 from moca.adapters.readings import Reading
 from moca.errors import InputError
 from moca.foundation.imagebind import slim as module
@@ -16,6 +16,7 @@ from moca.foundation.imagebind.model import ImageBind, random_imagebind
 from moca.foundation.imagebind.slim import read_slim, slim_fault, slim_imagebind
 from moca.foundation.imagebind.weights import load_imagebind
 from moca.pipeline.encoder import encoder_prints, frozen_towers, read_towers
+from moca.pipeline.models import load_models
 
 TINY = ImageBindConfig(
     image_width=16, image_blocks=3, image_heads=2, audio_width=12, audio_blocks=2, audio_heads=2, embed_dim=8
@@ -67,6 +68,13 @@ def test_the_fingerprint_is_the_originals_and_the_copys_own_beside_it(model, cop
     assert set(encoder_prints(model)) == {"encoder"}
 
 
+def test_every_method_that_is_made_of_a_copy_names_both(copy, monkeypatch):
+    loaded = load_imagebind(copy, TINY)
+    monkeypatch.setattr("moca.pipeline.models.load_role", lambda role, name, device: loaded)
+    _, prints = load_models({"encoder": "imagebind-huge"}, "cpu")
+    assert prints == loaded.fingerprints and len(prints) == 2
+
+
 def test_adapters_of_the_original_fit_its_copy(model, copy, tmp_path):
     save_adapters(tmp_path / "adapters", frozen_towers(model, blocks=2), fingerprint=fingerprint(model.state_dict()))
     _, prints, _ = read_towers(load_imagebind(copy, TINY), tmp_path / "adapters", "cpu")
@@ -81,7 +89,9 @@ def test_a_copy_computes_in_float32_what_its_rounded_numbers_say(model, copy, re
     draw = torch.Generator().manual_seed(1)
     pixels, mels = torch.randn(2, 3, 224, 224, generator=draw), torch.randn(2, 1, 128, 204, generator=draw)
     towers, wide, plain = (frozen_towers(each.eval(), blocks=2) for each in (loaded, widened, model))
-    tokens = [each(pixels, mels, reading=reading) for each in (towers, wide, plain)]
+    likeness = torch.nn.functional.normalize(torch.randn(2, 256, 8, generator=draw), dim=-1)
+    how = {"reading": reading, "guide": affinity(likeness, beta=1.2, gamma=3.0) if reading == "proxy" else None}
+    tokens = [each(pixels, mels, **how) for each in (towers, wide, plain)]
     assert tokens[0].dtype == torch.float32 and torch.equal(tokens[0], tokens[1])
     assert (
         not torch.equal(tokens[0], tokens[2])

@@ -421,8 +421,8 @@ def test_refusals(make, silent_corpus, one_video, tmp_path):
             f"mining by {source} needs image features; name a DINO model, or mine by audio."
         )
     assert refusal(lambda: make(DISTILLING, data=one_video)) == (
-        "labels need 7 frames with sound of other videos for every frame (alike + unlike, and other_sounds), got 0; "
-        "add videos, or lower these settings."
+        "labels need 7 frames with sound of other videos for every frame (labels.alike + labels.unlike, and "
+        "labels.other_sounds), got 0; add videos."
     )
 
 

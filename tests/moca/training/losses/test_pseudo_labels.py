@@ -280,16 +280,17 @@ def test_nothing_touches_the_global_generators(build, corpus):
 
 def test_refuses_too_little_to_compare_with(build, corpus, silent_corpus, one_video):
     assert refusal(lambda: build(silent_corpus)) == (
-        "labels need 7 frames with sound of other videos for every frame (alike + unlike, and other_sounds), got 0; "
-        "add videos, or lower these settings."
+        "labels need 7 frames with sound of other videos for every frame (labels.alike + labels.unlike, and "
+        "labels.other_sounds), got 0; add videos."
     )
     assert refusal(lambda: build(corpus, LabelConfig(alike=20, unlike=5))) == (
-        "labels need 25 frames with sound of other videos for every frame (alike + unlike, and other_sounds), got 23; "
-        "add videos, or lower these settings."
+        "labels need 25 frames with sound of other videos for every frame (labels.alike + labels.unlike, and "
+        "labels.other_sounds), got 23; add videos, or lower them: --set labels.alike=18 --set labels.unlike=5."
     )
+    assert build(corpus, LabelConfig(alike=18, unlike=5)) is not None  # what was said to type
     assert refusal(lambda: build(one_video)) == (
-        "labels need 7 frames with sound of other videos for every frame (alike + unlike, and other_sounds), got 0; "
-        "add videos, or lower these settings."
+        "labels need 7 frames with sound of other videos for every frame (labels.alike + labels.unlike, and "
+        "labels.other_sounds), got 0; add videos."
     )
 
 
