@@ -9,17 +9,18 @@ from transformers import Owlv2Config, Owlv2ForObjectDetection, SamConfig, SamMod
 
 import moca.pipeline.card as card_module
 import moca.pipeline.loading as loading
-from moca.adapters import fingerprint
+from moca.adapters import AdaptedTowers, fingerprint, save_adapters
 from moca.errors import InputError
 from moca.foundation import published
 from moca.foundation.catalogue import row_of
 from moca.foundation.imagebind.weights import save_imagebind
 from moca.foundation.owlv2 import save_objects
 from moca.foundation.sam.sam import save_sam
+from moca.pipeline.card import row_card
 from moca.pipeline.encoder import load_encoder
 from moca.pipeline.loading import load_pipeline
-from moca.pipeline.parts import catalogue_parts, described_parts, no_proposals, read_parts
-from moca.segmentation.config import ProposalConfig
+from moca.pipeline.parts import catalogue_parts, default_rule, described_parts, no_proposals, read_parts
+from moca.segmentation.config import OPEN, ProposalConfig, SegmentConfig
 from moca.segmenter import Segmenter
 
 EAGER = {"box_threshold": 0.0, "mask_nms_iou": 0.999, "match": 0.0}
@@ -275,3 +276,18 @@ def test_random_parts_of_a_row_need_no_file(tmp_path, monkeypatch):
     parts = catalogue_parts(row_of("huge-lite"), {}, fileless=True)
     assert (parts.config.kind, parts.notice) == ("boxes", None)
     assert parts.used() == {"masks": "sam-vit-base", "objects": "owlv2-base-ensemble"}
+
+
+def test_crops_choose_where_nothing_was_trained(tmp_path, pipeline):
+    encoder, plan, config = pipeline.encoder, pipeline.towers.plan, pipeline.towers.config
+    for name, readout in (("with", 8), ("without", None)):
+        towers = AdaptedTowers(encoder.image_tower, encoder.audio_tower, plan, config, readout=readout)
+        save_adapters(tmp_path / name, towers, fingerprint="12ab")
+    found = [default_rule(adapters) for adapters in (None, tmp_path / "with", tmp_path / "without")]
+    assert found == ["crops", "agreement", "iou"]
+
+
+def test_cosines_that_nobody_has_seen_are_counted_relatively_and_gated_by_rank():
+    settings = SegmentConfig(**row_card(row_of("huge"))[0]["frozen_segment"])
+    assert (settings.scores, settings.gate_rank, settings.gate) == ("relative", 0.5, OPEN)
+    assert (settings.heat_low, settings.heat_high) == (0.0, 4.0) and settings.sounding != "level"

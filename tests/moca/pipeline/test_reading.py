@@ -14,7 +14,7 @@ from moca.foundation.imagebind.config import ImageBindConfig
 from moca.foundation.imagebind.reader import PatchReader
 from moca.foundation.imagebind.reading import PatchReading
 from moca.pipeline import models, reading
-from moca.pipeline.card import OPEN_GATE, row_card
+from moca.pipeline.card import OPEN_GATE, UNCALIBRATED_ROW, row_card
 from moca.pipeline.encoder import load_encoder
 from moca.pipeline.loading import load_pipeline
 from moca.pipeline.reading import choose_reading
@@ -153,7 +153,7 @@ def test_another_reading_has_no_calibration(model, make_step):
     with_card(model, reading={"reading": "value"}, frozen_segment={"gate": 0.4})
     own, other = Segmenter.load(model, device="cpu"), Segmenter.load(model, device="cpu", reading="clear")
     assert own.config.gate == 0.4 and own.notice == "It is random."
-    assert other.config == SegmentConfig(gate=-1.0, heat_low=-1.0) == other.pipeline.frozen_segment
+    assert other.config == SegmentConfig(**UNCALIBRATED_ROW) == other.pipeline.frozen_segment
     assert other.notice == f"It is random. {OPEN_GATE}"
     assert not np.allclose(own.features([make_step()])[0], other.features([make_step()])[0], atol=1e-3)
     same = Segmenter.load(model, device="cpu", reading="value", clusters=3)
