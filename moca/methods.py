@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 from moca.core.changing import changed, setting_names
 from moca.core.method import Method
-from moca.core.settings import Settings, check_value, setting
+from moca.core.settings import Settings, check_value, rule_of, setting
 from moca.errors import InputError
 from moca.foundation.imagebind.reading import PatchReading
 from moca.segmentation.config import MATCH, ProposalConfig, SegmentConfig
@@ -129,10 +129,12 @@ def own_settings(
     *,
     adapters: Path | None = None,
     frozen: bool = False,
+    method: str = OWN,
 ) -> dict[str, Any]:
-    """Settings of "moca" for `load_method`, from values of its groups by field.
+    """Settings for `load_method`, from values of the groups of "moca" by field, as its options give them.
 
-    adapters: a folder to take instead of the model's own; frozen: none at all. Raises InputError for both.
+    adapters: a folder to take instead of the model's own; frozen: none at all. method: whose they are to be. Raises
+    InputError for both, and for what the method does not have, by the option's name.
     """
     if frozen and adapters is not None:
         raise InputError("--frozen and --adapters exclude each other; give one of them.")
@@ -140,6 +142,13 @@ def own_settings(
     settings = {key: given[group][field] for key, (group, field) in OWN_SETTINGS.items() if field in given[group]}
     if frozen or adapters is not None:
         settings["adapters"] = None if frozen else str(adapters)
+    if method != OWN and settings:
+        known = setting_names(_class_of(method).config_class())
+        if unknown := [_flag(key, frozen) for key in settings if key not in known]:
+            raise InputError(
+                f"{', '.join(unknown)} is not for method {method}, whose settings are {', '.join(known)}; leave it "
+                "out, or change those with --set."
+            )
     return settings
 
 
@@ -154,6 +163,14 @@ def _as_in_the_paper(settings: dict[str, Any]) -> dict[str, Any]:
     if settings.get("rule", "iou") != "iou":
         base = {name: value for name, value in base.items() if name != "match"}
     return {**base, **settings}
+
+
+def _flag(key: str, frozen: bool) -> str:
+    """The option that gives a setting of "moca"."""
+    if key == "adapters":
+        return "--frozen" if frozen else "--adapters"
+    group, field = OWN_SETTINGS[key]
+    return f"--{(rule_of(group, field).shown or field).replace('_', '-')}"
 
 
 def _checked_own(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ import os
 import re
 import sys
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -87,7 +88,27 @@ def load_command(name: str) -> Any:
         holder.add_typer(command, name=name)
     else:
         holder.command(name)(command)
-    return typer.main.get_group(holder).commands[name]
+    loaded = typer.main.get_group(holder).commands[name]
+    _refuse_empty(loaded)
+    return loaded
+
+
+def _refuse_empty(command: Any) -> None:
+    """Make a command, and those inside it, refuse an empty text: a path or a name of no letters means nothing.
+
+    An unset shell variable in quotes gives one, and an empty path would be the folder one is in.
+    """
+    for inner in getattr(command, "commands", {}).values():
+        _refuse_empty(inner)
+    for parameter in command.params:
+        parameter.process_value = partial(_not_empty, parameter, parameter.process_value)
+
+
+def _not_empty(parameter: Any, process: Callable[[Any, Any], Any], context: Any, value: Any) -> Any:
+    if value == "" or (isinstance(value, list | tuple) and "" in value):
+        shown = max(parameter.opts, key=len) if parameter.param_type_name == "option" else parameter.name.upper()
+        raise InputError(f"{shown} must not be empty, got ''; give it a value, or leave it out.")
+    return process(context, value)
 
 
 app = typer.Typer(
@@ -108,7 +129,7 @@ def version(
         out_console.print(f"moca-avs {__version__}")
         raise typer.Exit()
     if context.invoked_subcommand is None:
-        out_console.print(context.get_help(), markup=False)
+        out_console.print(context.get_help())
         raise typer.Exit(2)
 
 
@@ -149,10 +170,10 @@ def os_trouble(error: OSError) -> str:
 
 
 def _failed(message: str) -> int:
-    error_console.print(f"error: {' '.join(message.split())}", markup=False)
+    error_console.print(f"error: {' '.join(message.split())}")
     return 2
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
     if issubclass(category, UserWarning):
-        error_console.print(f"warning: {' '.join(str(message).split())}", markup=False)
+        error_console.print(f"warning: {' '.join(str(message).split())}")

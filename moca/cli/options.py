@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import MISSING, dataclass
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -61,7 +61,7 @@ class Offer:
     parameter: inspect.Parameter
     """As Typer reads it."""
     read: Callable[[Any], Any]
-    """The setting's value, from what was typed; InputError, by the option's name, for a number that cannot be."""
+    """The setting's value, from what was typed; InputError, by the option's name, for one that cannot be."""
 
 
 def takes(*, defaults: Collection[str] = (), **groups: type[Settings]) -> Callable[[Callable], Callable]:
@@ -137,15 +137,19 @@ def _offer(group: type[Settings], name: str, path: str, hint: Any, show_default:
         default=inspect.Parameter.empty if needed else None,
         annotation=Annotated[typed if needed else typed | None, option],
     )
-    number = partial(_number, group, name, flag, kind)
-    return Offer(path=path, flag=flag, parameter=parameter, read=_listed if is_list else number if is_number else _same)
+    parse = _listed if is_list else _number if is_number else _same
+
+    def read(typed: Any) -> Any:
+        value = parse(typed)
+        check_value(group, name, value, shown=flag)
+        return kind(value) if is_number and value is not None else value
+
+    return Offer(path=path, flag=flag, parameter=parameter, read=read)
 
 
-def _number(group: type[Settings], name: str, flag: str, kind: type, text: str) -> float | None:
-    """A number as it was typed, refused as the setting refuses it, but by the option's name."""
-    value = parse_value(text.strip())
-    check_value(group, name, value, shown=flag)
-    return None if value is None else kind(value)
+def _number(text: str) -> Any:
+    """A number as it was typed; what is none as it is."""
+    return parse_value(text.strip())
 
 
 def _listed(text: str) -> tuple[Any, ...]:

@@ -64,7 +64,7 @@ def command(
     from moca.methods import load_method
     from moca.output.batch import is_single, run_folders, segment_many
 
-    chosen = own_settings(loading, proposing, segmentation, reading, adapters=adapters, frozen=frozen)
+    chosen = own_settings(loading, proposing, segmentation, reading, adapters=adapters, frozen=frozen, method=method)
     chosen |= parsed_settings(settings)
     config = OutputConfig(**output)
     run_folders(inputs, out)  # refuse before loading a model, this and what follows
@@ -72,7 +72,7 @@ def command(
         probe(inputs[0], video_stream=config.video_stream, audio_stream=config.audio_stream)
     loaded = load_method(method, model or "mini", device=device, settings=chosen)
     if loaded.notice:
-        error_console.print(f"note: {loaded.notice}", markup=False)
+        error_console.print(f"note: {loaded.notice}")
     with progress_bar() as progress:
         outcome = segment_many(loaded, inputs, out, config, overwrite=overwrite, progress=progress)
     return _tell(outcome, out, single, known=loaded.notice)
@@ -82,15 +82,15 @@ def _tell(outcome: BatchOutcome, out: Path, single: bool, known: str | None) -> 
     """Print what became of every video; known: a note that was printed before. Returns the exit code."""
     for path, summary in outcome.done.items():
         again = " (finished before, not done again)" if summary.reused else ""
-        out_console.print(f"{path}: {summary.sounding} of {summary.steps} steps have a mask{again}", markup=False)
+        out_console.print(f"{path}: {summary.sounding} of {summary.steps} steps have a mask{again}")
         for note in summary.notes:
             if note != known:
-                error_console.print(f"note: {path}: {note}", markup=False)
+                error_console.print(f"note: {path}: {note}")
     for path, reason in outcome.failed.items():
-        error_console.print(f"failed: {path}: {reason}", markup=False)
+        error_console.print(f"failed: {path}: {reason}")
     if outcome.failed:
         total = len(outcome.failed) + len(outcome.done)
         error_console.print(f"error: {len(outcome.failed)} of {total} videos failed; see {out / 'failures.csv'}")
         return 2
-    out_console.print(f"written: {out / 'report.html' if single else out}", markup=False)
+    out_console.print(f"written: {out / 'report.html' if single else out}")
     return 0

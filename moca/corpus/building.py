@@ -8,16 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from moca.core.files import alone_in
+from moca.core.files import alone_in, check_folder
 from moca.core.progress import Progress, silent
+from moca.core.workers import check_workers
 from moca.corpus.corpus import Corpus, read_corpus
 from moca.corpus.decoding import Task, decode_all, part_path, read_times, remove_parts
 from moca.corpus.sources import ReadingConfig, Source
 from moca.corpus.storage import ARRAYS, BROKEN, Entry, Record, join, read_record, write_broken
 from moca.data.audio import SAMPLE_RATE_HZ
 from moca.errors import InputError
-
-MAX_WORKERS = 256
 
 
 def build_corpus(
@@ -88,8 +87,7 @@ def _build(
 
 
 def _check(sources: Sequence[Source], reading: ReadingConfig, workers: int) -> None:
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MAX_WORKERS:
-        raise InputError(f"workers must be a whole number from 1 to {MAX_WORKERS}, got {workers!r}.")
+    check_workers(workers)
     if not sources:
         raise InputError("a corpus needs at least one source, got 0; take them from find_clips.")
     names: set[str] = set()
@@ -102,8 +100,7 @@ def _check(sources: Sequence[Source], reading: ReadingConfig, workers: int) -> N
 
 def _held(out: Path) -> Record | None:
     """The record of the corpus in out, None without one; refuses what no build of ours wrote."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} must be a folder, it is a file; choose another.")
+    check_folder(out)
     record = read_record(out)
     foreign = [name for name in ARRAYS if (out / name).exists()]
     if record is None and foreign and not (out / "parts").is_dir():

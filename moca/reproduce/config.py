@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from moca.core.files import write_json_whole
+from moca.core.files import check_folder, write_json_whole
 from moca.core.settings import Settings, setting
+from moca.core.workers import check_workers
 from moca.errors import InputError
 
 FORMAT = 1
@@ -55,13 +56,14 @@ class ReproduceConfig(Settings):
     training: Mapping[str, Any] = setting(
         default_factory=dict, help="Settings of every training; what a row changes itself goes first."
     )
-    workers: int = setting(1, help="Processes that decode training clips.", least=1)
+    workers: int = setting(1, help="Processes that decode training clips.")
     device: str = setting("auto", help="auto, cpu, cuda or cuda:N.")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "data", Path(self.data))
         object.__setattr__(self, "out", Path(self.out))
         object.__setattr__(self, "seeds", tuple(self.seeds))
+        check_workers(self.workers)
         super().__post_init__()
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(
@@ -88,8 +90,7 @@ def claim_folder(config: ReproduceConfig) -> None:
     Raises InputError, with nothing written, for a folder of something else or of another data set, model or training.
     """
     out, path = config.out, config.out / RECORD
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} must be a folder, it is a file; choose another with -o.")
+    check_folder(out)
     now = {"format": FORMAT, **config.fixed()}
     if path.is_file():
         _check_same(path, now)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from moca.core.files import check_folder
 from moca.core.progress import Progress, silent
 from moca.errors import InputError
 from moca.evaluation.datasets import DATASETS
@@ -48,6 +49,7 @@ def reproduce(name: str, config: ReproduceConfig, *, progress: Progress = silent
     """
     if name != ALL and name not in TABLES:
         raise InputError(f"table must be one of {', '.join(TABLES)} or {ALL}, got {name!r}; choose one of them.")
+    check_folder(config.out)
     requested = list(TABLES.values()) if name == ALL else [TABLES[name]]
     sets, absent = _read_sets(requested, config)
     tables = [table for table in requested if set(table.data) & set(sets)]

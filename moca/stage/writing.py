@@ -11,8 +11,9 @@ from typing import Any
 
 import cv2
 
-from moca.core.files import write_text_whole
+from moca.core.files import check_folder, write_text_whole
 from moca.core.progress import Progress, silent
+from moca.core.workers import check_workers
 from moca.errors import InputError
 from moca.stage.avss import avss_job
 from moca.stage.layout import SPLITS, STEPS, Job, MS3Job, S4Job, write_clip
@@ -25,7 +26,6 @@ from moca.stage.vggss import vggss_job
 STAGE_FORMAT = 1
 # Folder of each extra kind; inside, it looks like S4.
 EXTRAS = {"silence": "silent", "noise": "noise", "offscreen": "offscreen"}
-MAX_WORKERS = 256
 
 Counts = tuple[int, int, int]
 
@@ -104,8 +104,7 @@ def _checked_counts(splits: dict[str, Counts], single: dict[str, int], workers: 
     for name, value in single.items():
         if not _is_count(value):
             raise InputError(f"{name} must be a clip count of at least 0, got {value!r}; pass for example 5.")
-    if not _is_count(workers) or not 1 <= workers <= MAX_WORKERS:
-        raise InputError(f"workers must be from 1 to {MAX_WORKERS}, got {workers!r}; choose for example 2.")
+    check_workers(workers)
     if not sum(map(sum, splits.values())) + sum(single.values()):
         raise InputError(
             "a stage needs at least 1 clip, got 0; raise one of s4, ms3, avss, vggsound, vggss and extras."
@@ -120,8 +119,7 @@ def _is_count(value: object) -> bool:
 
 
 def _check_root(root: Path, settings: dict) -> None:
-    if root.exists() and not root.is_dir():
-        raise InputError(f"{root} cannot be written to (it is a file); choose a folder.")
+    check_folder(root)
     record = root / "stage.json"
     if not record.is_file():
         if root.is_dir() and any(not path.name.startswith(".stage.") for path in root.iterdir()):

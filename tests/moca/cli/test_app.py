@@ -131,23 +131,23 @@ def test_hostile_files_are_one_line(tmp_path, clip, kind, begins, refuse):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (["--sounding", "loud"], "sounding must be one of best, ratio, otsu, level, got 'loud'; change it."),
+        (["--sounding", "loud"], "--sounding must be one of best, ratio, otsu, level, got 'loud'; change it."),
         (["--clusters", "0"], "--clusters must be a whole number between 1 and 64, got 0; 4 suits most frames."),
         (
             ["--steps-per-second", "0"],
             "--steps-per-second must be a number above 0 and at most 100, got 0; the paper uses 1.",
         ),
-        (["--proposals", "words"], "proposals must be one of none, boxes, grid, got 'words'; change it."),
+        (["--proposals", "words"], "--proposals must be one of none, boxes, grid, got 'words'; change it."),
         (
             ["--proposals", "grid", "--rule", "best"],
-            "rule must be one of iou, cover, agreement, got 'best'; change it.",
+            "--rule must be one of iou, cover, agreement, crops, got 'best'; change it.",
         ),
         (
             ["--proposals", "grid", "--match", "1"],
             "--match must be a number of at least 0 and below 1, got 1; the paper uses 0.5.",
         ),
-        (["--unmatched", "all"], "unmatched must be one of coarse, empty, got 'all'; change it."),
-        (["--weights", "good"], "weights must be one of trained, random, got 'good'; change it."),
+        (["--unmatched", "all"], "--unmatched must be one of coarse, empty, got 'all'; change it."),
+        (["--weights", "good"], "--weights must be one of trained, random, got 'good'; change it."),
         (
             ["--device", "tpu9"],
             "device must be auto, cpu, cuda or cuda:N and present, got tpu9; try --device cpu.",
@@ -193,9 +193,13 @@ def test_another_method_segments_with_settings_of_its_own(tmp_path, clip, monkey
     entry = EntryPoint(name="owod-bind", value="moca.baselines.owod_bind:OwodBind", group=methods.GROUP)
     monkeypatch.setattr(methods, "entry_points", lambda group: [entry])
     common = ["segment", str(clip), "--method", "owod-bind", "-o", str(tmp_path / "out")]
-    with pytest.raises(ValueError) as caught:
-        app([*common, "--clusters", "4"], standalone_mode=False)
-    assert str(caught.value).startswith("clusters is not a setting of owod-bind; its settings are side, silence_dbfs, ")
+    typed = {"--clusters": ("--clusters", "4"), "--frozen": ("--frozen",), "--adapters": ("--adapters", "run")}
+    for flag, options in typed.items():
+        with pytest.raises(ValueError) as caught:
+            app([*common, *options], standalone_mode=False)
+        line = f"{flag} is not for method owod-bind, whose settings are side, silence_dbfs, "
+        assert str(caught.value).startswith(line)
+        assert str(caught.value).endswith("; leave it out, or change those with --set.")
     assert not (tmp_path / "out").exists()
     app([*common, "--set", "bind_threshold=1", "--silence-dbfs", "-50", "--no-overlay"], standalone_mode=False)
     settings = json.loads((tmp_path / "out" / "segments.json").read_text())["settings"]
@@ -239,12 +243,48 @@ def test_corrupted_weights_are_refused(tmp_path, clip, part, refuse):
     assert str(model / part) in refuse(clip, "--model", model)
 
 
-def test_unwritable_output_is_one_line(tmp_path, clip, here):
-    (tmp_path / "file").write_text("in the way")
-    code, _, stderr = here("segment", clip, "-o", tmp_path / "file" / "out")
-    lines = [line for line in stderr.splitlines() if line.startswith("error: ")]
-    assert code == 2 and len(lines) == 1 and "Traceback" not in stderr
-    assert "cannot be written" in lines[0] and "choose a folder you may write to with -o." in lines[0]
+@pytest.mark.parametrize("inside", ["", "out", "out/deep"])
+@pytest.mark.parametrize("command", ["segment", "evaluate", "train", "stage", "reproduce", "calibrate"])
+def test_a_file_in_place_of_the_output_folder_is_refused_before_any_work(
+    tmp_path, clip, here, monkeypatch, command, inside
+):
+    file = tmp_path / "file"
+    file.write_text("in the way")
+    for load in ("moca.methods.load_method", "moca.training.run._set_up", "moca.stage.writing._jobs"):
+        monkeypatch.setattr(load, lambda *_, **__: pytest.fail("loaded before it was refused"))
+    first = {"segment": [clip], "evaluate": [tmp_path], "train": [clip.parent], "stage": ["--s4", "1,0,0"]}
+    first |= {"reproduce": ["table1", "--data", tmp_path], "calibrate": [clip.parent]}
+    out = file / inside / "c.json" if command == "calibrate" else file / inside
+    code, stdout, stderr = here(command, *first[command], "-o", out)
+    assert (code, stdout) == (2, "")
+    assert stderr == f"error: {file} must be a folder, it is a file; choose another with -o.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["segment", "", "-o", "z"], "INPUTS"),
+        (["segment", "{clip}", "", "-o", "z"], "INPUTS"),
+        (["segment", "{clip}", "-o", ""], "--out"),
+        (["segment", "{clip}", "-o", "z", "--model", ""], "--model"),
+        (["segment", "{clip}", "-o", "z", "--adapters="], "--adapters"),
+        (["segment", "{clip}", "-o", "z", "--bank", ""], "--bank"),
+        (["segment", "{clip}", "-o", "z", "--match", ""], "--match"),
+        (["segment", "{clip}", "-o", "z", "--set", ""], "--set"),
+        (["train", "", "-o", "z"], "SOURCE"),
+        (["evaluate", "", "-o", "z"], "ROOT"),
+        (["stage", "--s4", "1,0,0", "--out", ""], "--out"),
+        (["weights", "path", ""], "NAME"),
+        (["weights", "fetch", ""], "NAMES"),
+        (["doctor", "--model", ""], "--model"),
+        (["compare", "", "x"], "A"),
+    ],
+)
+def test_an_empty_text_is_refused_everywhere(tmp_path, clip, here, monkeypatch, arguments, name):
+    monkeypatch.chdir(tmp_path)
+    code, stdout, stderr = here(*(each.format(clip=clip) for each in arguments))
+    assert (code, stdout) == (2, "") and list(tmp_path.iterdir()) == []
+    assert stderr == f"error: {name} must not be empty, got ''; give it a value, or leave it out.\n"
 
 
 def test_segment_end_to_end_and_again(tmp_path, clip):

@@ -124,20 +124,31 @@ def test_ctrl_c_saves_and_says_how_to_go_on(videos, tmp_path):
     ("options", "line"),
     [
         (["--steps", "0"], "--steps must be a whole number of at least 1, got 0; change it."),
-        (["--preset", "best"], "preset must be one of paper, moca, got 'best'; choose one of them."),
-        (["--placement", "middle"], "placement must be one of last, first, interleaved, got 'middle'; change it."),
+        (["--preset", "best"], "--preset must be one of paper, moca, got 'best'; choose one of them."),
+        (["--placement", "middle"], "--placement must be one of last, first, interleaved, got 'middle'; change it."),
         (["--set", "lr"], "--set must be KEY=VALUE, got 'lr'; name the setting, then = and its value."),
         (["--set", "lr=fast"], "lr must be a number above 0, got 'fast'; change it."),
         (
             ["--device", "tpu9"],
             "device must be auto, cpu, cuda or cuda:N and present, got tpu9; try --device cpu.",
         ),
+        (["--workers", "0"], "--workers must be a whole number between 1 and 256, got 0; give for example 2."),
         (["--resume", "--overwrite"], "--resume and --overwrite exclude each other; give one of them."),
     ],
 )
 def test_bad_values_are_one_line_before_any_work(videos, tmp_path, refuse, options, line):
     assert refuse(videos, "-o", tmp_path / "run", *options) == line
     assert not (tmp_path / "run").exists()
+
+
+def test_there_must_be_a_run_to_go_on_with(videos, tmp_path, refuse):
+    out = tmp_path / "run"
+    for make in (lambda: None, out.mkdir):
+        make()
+        assert refuse(videos, "-o", out, "--resume") == (
+            f"{out} holds no run to go on with; leave --resume out, or name the run's folder with -o."
+        )
+    assert list(out.iterdir()) == []
 
 
 def test_too_little_data_is_one_line(videos, tmp_path, refuse):

@@ -405,19 +405,17 @@ def test_refusals_change_nothing(originals, tmp_path):
         "every source must have a name of its own, got '00.mp4' twice; rename one."
     )
     assert refusal(build_corpus, sources, out, image_size=SIZE, workers=0) == (
-        "workers must be a whole number from 1 to 256, got 0."
+        "--workers must be a whole number between 1 and 256, got 0; give for example 2."
     )
     assert refusal(build_corpus, sources, out, image_size=4) == (
         "image_size must be a whole number between 16 and 2048 pixels, got 4; change it."
     )
     assert not out.exists()
     out.write_text("a file")
-    assert (
-        refusal(build_corpus, sources, out, image_size=SIZE) == f"{out} must be a folder, it is a file; choose another."
-    )
-    assert refusal(build_corpus, sources, out / "in", image_size=SIZE) == (
-        f"{out / 'in'} cannot be written to (Not a directory); choose a folder you may write to."
-    )
+    for folder in (out, out / "in"):
+        assert refusal(build_corpus, sources, folder, image_size=SIZE) == (
+            f"{out} must be a folder, it is a file; choose another with -o."
+        )
     assert out.read_text() == "a file"
 
 

@@ -25,7 +25,7 @@ def config(tmp_path, **changes) -> ReproduceConfig:
         ),
         ({"steps": 0}, "steps must be a whole number of at least 1, or none, got 0; change it."),
         ({"clips": 1}, "clips must be a whole number of at least 2, or none, got 1; change it."),
-        ({"workers": None}, "workers must be a whole number of at least 1, got None; change it."),
+        ({"workers": None}, "--workers must be a whole number between 1 and 256, got None; give for example 2."),
         ({"training": {"seed": 3}}, "seed cannot be given with --set here, got 3; use --seeds."),
         ({"training": {"steps": 3}}, "steps cannot be given with --set here, got 3; use --steps."),
     ],
