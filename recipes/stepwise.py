@@ -18,6 +18,9 @@ from recipes.schedule import Recipe, learning_rate, rows_of
 from recipes.states import read_state, write_state
 
 
+CLIP = 1.0  # longest gradient
+
+
 class Stepwise(ABC):
     """A network that learns from rows, its AdamW, and what was recorded of every step done.
 
@@ -53,6 +56,7 @@ class Stepwise(ABC):
         values = self.losses(rows, torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.done))
         self.optimiser.zero_grad(set_to_none=True)
         values[0].backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(self.done, self.recipe)
         self.optimiser.step()
