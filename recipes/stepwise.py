@@ -17,7 +17,6 @@ from moca.errors import InputError
 from recipes.schedule import Recipe, learning_rate, rows_of
 from recipes.states import read_state, write_state
 
-
 CLIP = 1.0  # longest gradient
 
 

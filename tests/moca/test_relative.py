@@ -68,7 +68,7 @@ def test_relative_agreement_is_that_of_every_patch_beside_the_bank(pipeline, mak
 def test_a_read_out_needs_no_bank(pipeline, make_step, monkeypatch):
     from moca.adapters import AdaptedTowers
 
-    monkeypatch.setattr("moca.segmenter.sound_bank", lambda *given: pytest.fail("a bank was made"))
+    monkeypatch.setattr("moca.pipeline.looking.sound_bank", lambda *given: pytest.fail("a bank was made"))
     encoder, plan, config = pipeline.encoder, pipeline.towers.plan, pipeline.towers.config
     towers = AdaptedTowers(encoder.image_tower, encoder.audio_tower, plan, config, readout=8)
     segmenter = Segmenter(dataclasses.replace(pipeline, towers=towers), config=RELATIVE)

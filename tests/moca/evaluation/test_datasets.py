@@ -59,7 +59,8 @@ def test_splits_are_those_of_the_row(stage):
     for name, split, words in (("vggss", "val", "test"), ("s4", "dev", "train, val, test")):
         with pytest.raises(InputError) as refusal:
             read_data(name, stage, split=split)
-        assert str(refusal.value) == f"{name} has {words} clips only, got split {split!r}; leave --split out."
+        rule, advice = (words, "leave --split out") if words == "test" else (f"one of {words}", "choose one of them")
+        assert str(refusal.value) == f"split of {name} must be {rule}, got {split!r}; {advice}."
 
 
 def trained_from(folder, encoder):

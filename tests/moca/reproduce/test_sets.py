@@ -35,5 +35,7 @@ def test_a_run_of_the_own_method_has_what_the_protocol_needs(read, tmp_path):
     clips = sets.read_set("vggss", tmp_path, most=2)
     assert len(clips.clips) == 2 and clips.about == {"name": "vggss", "listed": 3}
     assert _needed(Run(name="moca"), clips) == dict(UNCLIPPED)
-    assert _needed(Run(name="moca", settings={"gate": 0.2}), clips) == {"heat_low": -1.0, "gate_frozen": -1.0}
+    assert _needed(Run(name="moca", settings={"gate": 0.2}), clips) == {
+        name: value for name, value in UNCLIPPED.items() if name != "gate"
+    }
     assert _needed(Run(name="owod-bind", method="owod-bind"), clips) == {}
