@@ -38,7 +38,8 @@ class StepsRecipe:
     """One of the two trainings.
 
     steps, batch: optimiser steps and objects per step. lr, weight_decay, warmup: AdamW with warm-up and cosine decay
-    to a hundredth; at twice this rate a run forgot after 230 steps what it had found. views: see ViewsConfig. seed: of weights, order and views.
+    to a hundredth; at twice this rate a run forgot after 230 steps what it had found. views: see ViewsConfig. seed: of
+    weights, order and views.
     """
 
     steps: int
