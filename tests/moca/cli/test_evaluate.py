@@ -10,7 +10,7 @@ import pytest
 from moca.cli.app import app
 from moca.cli.compare import command as compare
 from moca.errors import InputError
-from moca.evaluation.datasets import DATASETS
+from moca.evaluation.datasets import DATASETS, UNCLIPPED
 from moca.stage import write_stage
 
 SETTING = ("--set", "silence_dbfs=-50")
@@ -141,7 +141,7 @@ def test_compare_refuses_what_is_not_there(evaluated, tmp_path):
 def test_false_positives_are_those_of_the_method_as_it_is(stage, tmp_path):
     evaluate(stage, "-o", tmp_path / "out", "--data", "vggss", "--false-positives", "--no-report", "--samples", "0")
     ((_, result),) = json.loads((tmp_path / "out" / "results.json").read_text())["results"].items()
-    opened = {"gate": -1.0, "gate_frozen": -1.0, "heat_low": -1.0}
+    opened = {name: UNCLIPPED[name] for name in ("gate", "gate_frozen", "heat_low")}
     for measured in (result, *result["controls"].values()):
         assert opened.items() <= measured["settings"]["segment"].items()
     assert set(result["false_positives"]) == {"silence", "noise", "offscreen"}

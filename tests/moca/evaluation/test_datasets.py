@@ -59,8 +59,8 @@ def test_splits_are_those_of_the_row(stage):
     for name, split, words in (("vggss", "val", "test"), ("s4", "dev", "train, val, test")):
         with pytest.raises(InputError) as refusal:
             read_data(name, stage, split=split)
-        rule, advice = (words, "leave --split out") if words == "test" else (f"one of {words}", "choose one of them")
-        assert str(refusal.value) == f"split of {name} must be {rule}, got {split!r}; {advice}."
+        rule = words if words == "test" else f"one of {words}"
+        assert str(refusal.value).startswith(f"split of {name} must be {rule}, got {split!r}; ")
 
 
 def trained_from(folder, encoder):
