@@ -42,7 +42,7 @@ def write_encoder_card(folder: Path) -> None:
                     else ", from scratch"
                 ),
                 "loss": "symmetric InfoNCE on " + _compared(recipe),
-                "optimiser": "; then ".join(_optimisers(one) for one in (recipe, training["second"]) if one),
+                "optimiser": _optimisers(recipe),
                 "seed": recipe["seed"],
                 "minutes": f"{training['minutes']} on 2 CPU cores, shared with other work, in {training['precision']}",
                 "last loss": f"{training['last_loss']:.3f}",
@@ -60,7 +60,7 @@ def write_encoder_card(folder: Path) -> None:
             for name, words in found.items()
         ),
         "",
-        f"Nothing was chosen by the test frames (split `encoder-test-final`). Made by {_commands(training)}. {LIMITS}",
+        f"Nothing was chosen by the test frames (split `encoder-test`). Made by `{_command(recipe, still)}`. {LIMITS}",
         "",
     ]
     (folder / "README.md").write_text("\n".join(lines))
@@ -84,11 +84,9 @@ def _optimisers(recipe: dict) -> str:
     return f"{muon}; {adam}, for the rest; {run}"
 
 
-def _commands(training: dict) -> str:
-    made = "python -m recipes.train_mini_imagebind"
-    kind = " --pooling dense" if training["recipe"]["pooling"] == "dense" else ""
-    first = f"`{made}{kind}{' --still .cache/learning/dense' if training['still'] else ''}`"
-    return f"{first}, then `{made} --after` what that wrote" if training["second"] else first
+def _command(recipe: dict, still: str | None) -> str:
+    dense = " --pooling dense" if recipe["pooling"] == "dense" else ""
+    return "python -m recipes.train_mini_imagebind" + dense + (" --still .cache/learning/dense" if still else "")
 
 
 COLUMNS = {

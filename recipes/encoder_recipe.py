@@ -42,10 +42,3 @@ class EncoderRecipe:
         dense = {"frames": 40_000, "steps": 3_600, "muon_lr": 0.0, "lr": 1e-3, "warmup": 200}
         dense |= {"keep": 0.5, "full_from": 0.9}
         return cls(pooling=pooling, **(dense if pooling == "dense" else {}) | changes)
-
-    @classmethod
-    def second(cls, **changes: object) -> EncoderRecipe:
-        """A round more for a class-token encoder: gently, with more patches and at the end all, frames of all kinds."""
-        gentle = {"steps": 100, "muon_lr": 1e-3, "lr": 5e-4, "warmup": 10, "start_scale": 12.4}
-        shown = {"keep": 0.5, "full_from": 0.75, "singles_until": 0.0, "mean_until": 0.0}
-        return cls(**gentle | shown | changes)

@@ -47,13 +47,6 @@ def take_over(folder: Path, config: ImageBindConfig, seed: int) -> ImageBind:
     return model
 
 
-def go_on_with(folder: Path, config: ImageBindConfig) -> ImageBind:
-    """The encoder in a folder, whose stem and audio side do not learn and whose rest does; refuses another size."""
-    model = take_over(folder, config, seed=0)
-    model.load_state_dict(load_imagebind(folder).state_dict())
-    return model
-
-
 @torch.no_grad()
 def embed_sounds(model: ImageBind, pairs: Pairs, *, part: int = 256) -> Tensor:
     """L2-normed embeddings (N, E) float32 of every pair's sound."""

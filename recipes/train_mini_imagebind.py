@@ -1,15 +1,13 @@
 """Train the mini ImageBind on Soundstage: InfoNCE between frames and their sound, no masks, no labels.
 
-    python -m recipes.train_mini_imagebind -o .cache/learning/dense --pooling dense --work .cache/dense
-    python -m recipes.train_mini_imagebind -o .cache/first --still .cache/learning/dense --work .cache/first
-    python -m recipes.train_mini_imagebind -o weights/mini/imagebind --after .cache/first
+    python -m recipes.train_mini_imagebind -o weights/mini/imagebind --pooling dense --work .cache/dense
+    python -m recipes.train_mini_imagebind -o weights/mini-class/imagebind --still weights/mini/imagebind
 
 Class pooling is ImageBind's own: the class token alone is compared with the sound. It hardly starts from
 scratch, so the mean of the patches helps it through the first part of the run. With dense pooling, which only
 the studies use, a frame and a sound are as similar as the soft maximum over patches of their cosine, so that
 the patches, not the class token, have to agree with the sound. With --still, audio tower and image stem are those
-of an encoder already trained, and only the image trunk, its class token, positions and head learn, from scratch;
-with --after these go on learning.
+of an encoder already trained, and only the image trunk, its class token, positions and head learn, from scratch.
 Silent seconds are nobody's positive but stay in every frame's negatives. Steps already done are not done again:
 the run goes on from its last checkpoint.
 """
@@ -41,10 +39,8 @@ from recipes.encoder_recipe import EncoderRecipe
 from recipes.encoder_retrieval import CANDIDATES, retrieval
 from recipes.stage_pairs import ENCODER_MIX, Pairs, PairsConfig, draw_pairs
 from recipes.states import read_state, write_state
-from recipes.still_parts import go_on_with, sounds_of, take_over
+from recipes.still_parts import sounds_of, take_over
 
-TEST_SPLIT = "encoder-test-final"  # encoder-test was looked at before the second round
-WEIGHTS = "model.safetensors"
 HALF = "AVX512" in torch.backends.cpu.get_cpu_capability()
 """Whether steps compute in bfloat16, which other CPUs emulate, ten times slower than float32."""
 
@@ -120,45 +116,35 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="processes that draw")
     parser.add_argument("--pooling", choices=("class", "dense"), default="class")
     parser.add_argument("--still", type=Path, help="encoder whose stem and audio tower are kept; without, all is new")
-    parser.add_argument("--after", type=Path, help="class-token encoder that a second round goes on with")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     given = {name: value for name in ("steps", "frames") if (value := getattr(options, name)) is not None}
     recipe = EncoderRecipe.of(options.pooling, seed=options.seed, **given)
-    first = {
-        "recipe": asdict(recipe),
-        "still": sha256(options.still / WEIGHTS) if options.still else None,
-        "minutes": 0,
-    }
-    if options.after:
-        recipe = EncoderRecipe.second(seed=options.seed, **given)
-        first = json.loads((options.after / "training.json").read_text())
     options.work.mkdir(parents=True, exist_ok=True)
     mix = tuple(ENCODER_MIX.items())
     config = replace(ImageBindConfig.mini(), pooling=recipe.pooling)
     learnt = PairsConfig(count=recipe.frames, split="encoder-train", seed=recipe.seed, mix=mix)
     pairs = draw_pairs(learnt, options.cache, workers=options.workers)
-    if kept := options.after or options.still:
-        model = go_on_with(kept, config) if options.after else take_over(kept, config, recipe.seed)
-        sounds = sounds_of(kept, model, pairs, learnt, options.work)
+    if options.still:
+        model = take_over(options.still, config, recipe.seed)
+        sounds = sounds_of(options.still, model, pairs, learnt, options.work)
     else:
         model, sounds = random_imagebind(config, recipe.seed).requires_grad_(True), None
     model, losses, seconds = train(recipe, pairs, options.work, model, sounds=sounds)
     folded = model if model.config.folded else fold_batchnorm(model)
     save_imagebind(options.out, folded, dtype=torch.float16)
     held_out = PairsConfig(count=options.held_out, split="encoder-val", seed=recipe.seed, mix=mix)
-    test = PairsConfig(count=options.tested, split=TEST_SPLIT, seed=recipe.seed, mix=(("single", 1.0),))
+    test = PairsConfig(count=options.tested, split="encoder-test", seed=recipe.seed, mix=(("single", 1.0),))
     pairs_of = {one: draw_pairs(one, options.cache, workers=options.workers) for one in (held_out, test)}
     shipped = load_imagebind(options.out)
     card = {
-        "recipe": first["recipe"],
-        "second": asdict(recipe) if options.after else None,
-        "still": first["still"],
+        "recipe": asdict(recipe),
+        "still": sha256(options.still / "model.safetensors") if options.still else None,
         "precision": "bfloat16" if HALF else "float32",
         "mix": dict(mix),
         "parameters": sum(p.numel() for p in folded.parameters()),
         "learnt": sum(p.numel() for p in model.parameters() if p.requires_grad),
-        "minutes": round(first["minutes"] + seconds / 60, 1),
+        "minutes": round(seconds / 60, 1),
         "last_loss": float(np.mean(losses[-100:])),
         "retrieval": retrieval(shipped, pairs_of[held_out], held_out)[0],
         "test": retrieval(shipped, pairs_of[test], test, groups=max(1, options.tested // CANDIDATES)),

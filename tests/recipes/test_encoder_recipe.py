@@ -160,16 +160,6 @@ def test_parts_that_are_kept_still_do_not_move_and_sounds_are_embedded_once(tmp_
         still_parts.sounds_of(teacher, model, pairs, DRAWN, tmp_path)
 
 
-def test_a_second_round_goes_on_with_what_the_first_learnt(tmp_path, teacher):
-    first = still_parts.take_over(teacher, config_of("class"), 3)
-    save_imagebind(tmp_path / "first", first, dtype=torch.float32)
-    model = still_parts.go_on_with(tmp_path / "first", config_of("class"))
-    assert all(torch.equal(value, first.state_dict()[name]) for name, value in model.state_dict().items())
-    assert {name for name, value in model.named_parameters() if not value.requires_grad} == {
-        name for name, _ in model.named_parameters() if still_parts.is_still(name)
-    }
-
-
 def test_an_encoder_of_another_size_is_refused(teacher):
     with pytest.raises(InputError, match="image_blocks 2, got 1; give another"):
         still_parts.take_over(teacher, replace(config_of("class"), image_blocks=2), 0)
@@ -193,7 +183,6 @@ def test_the_card_says_what_was_pooled_learnt_and_found(tmp_path, pooling):
     found = {"candidates": 200, "classes": 14, "recall@1": 0.1, "recall@5": 0.4, "class@1": 0.9}
     told = {
         "recipe": EncoderRecipe.of(pooling).__dict__, "mix": {"single": 1.0}, "parameters": 2_000, "learnt": 1_000,
-        "second": None if pooling == "dense" else EncoderRecipe.second().__dict__,
         "still": None if pooling == "dense" else "abc", "precision": "float32", "minutes": 3.0, "last_loss": 2.0,
         "retrieval": found, "test": [found, found | {"class@1": 0.8}],
     }  # fmt: skip
@@ -204,4 +193,3 @@ def test_the_card_says_what_was_pooled_learnt_and_found(tmp_path, pooling):
     assert "| class of the sound found first (chance about 0.071) | 0.900 | 0.850 | 0.900, 0.800 |" in card
     assert ("Muon, lr 0.003" in card, "class token" in card, "kept still" in card) == (pooling == "class",) * 3
     assert ("--pooling dense" in card) == (pooling == "dense")
-    assert ("; then Muon, lr 0.001, " in card and "--after" in card) == (pooling == "class")
