@@ -25,6 +25,8 @@ trained here. Written by `python -m benchmarks.readings` and `python -m benchmar
   score lies on a sounding pixel. In brackets the same with the next frame's sound: what does not fall listens to
   nothing.
 - raw: cosine with the sound. centred: minus the mean cosine with the sounds of all frames of the kind.
+- high norms replaced: tokens above twice the picture's median norm become the mean of their neighbours; a row that
+  equals the one without found no such token.
 - Published for a ViT-H/14 of the same kind, mean mIoU of eight data sets with words (Trident's table, see
   arXiv 2408.04883): tokens 7.1, values 19.3, self-self attention 29.1, proxy 44.4.
 """
