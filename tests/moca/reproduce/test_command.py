@@ -60,7 +60,7 @@ def test_defaults(here, asked, tmp_path):
     [
         (
             ("--seeds", "0;1"),
-            "seeds must be a list, each a whole number of at least 0, got ('0;1',); give for example 0,1,2.",
+            "--seeds must be a list, each a whole number of at least 0, got ('0;1',); give for example 0,1,2.",
         ),
         (("--clips", "1"), "--clips must be a whole number of at least 2, or none, got 1; change it."),
         (("--set", "lr"), "--set must be KEY=VALUE, got 'lr'; name the setting, then = and its value."),
