@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from moca.adapters import fingerprint
 from moca.baselines.filtering import SoundFilter, cut_masks, nothing_agrees
 from moca.baselines.loading import Card
 from moca.baselines.training_free import Regions, TrainingFreeConfig
@@ -60,7 +59,7 @@ def bank_of(encoder: ImageBind, config: BindingConfig, card: Card) -> SoundBank 
     """
     if config.scores == "absolute":
         return None
-    bank = sound_bank(encoder, card.fingerprints.get("encoder") or fingerprint(encoder.state_dict()))
+    bank = sound_bank(encoder, card.fingerprints.get("encoder"))
     card.fingerprints["bank"] = bank.fingerprint
     return bank
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from moca.core.frames import CLIP_MEAN
-from moca.core.maps import mask_boxes
+from moca.core.maps import mask_boxes, pixels_between
 from moca.core.step import Step
 from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.preprocessing import preprocess_frames
@@ -88,9 +88,8 @@ def cut_boxes(picture: np.ndarray, boxes: np.ndarray, margin: float = 0.0) -> li
     crops = []
     for x0, y0, x1, y1 in np.asarray(boxes, np.float64).reshape(-1, 4):
         wide, high = margin * (x1 - x0), margin * (y1 - y0)
-        left, right = _between(x0 - wide, x1 + wide, width)
-        top, bottom = _between(y0 - high, y1 + high, height)
-        crops.append(picture[top:bottom, left:right])
+        rows, columns = pixels_between(y0 - high, y1 + high, height), pixels_between(x0 - wide, x1 + wide, width)
+        crops.append(picture[rows, columns])
     return crops
 
 
@@ -112,9 +111,3 @@ def cut_masks(picture: np.ndarray, masks: np.ndarray, *, crop: str = "masked", m
 def nothing_agrees(best: float, threshold: float) -> str:
     """Why no region is kept."""
     return f"nothing agrees with the sound: best cosine {best:.2f}, below {threshold:.2f}"
-
-
-def _between(low: float, high: float, size: int) -> tuple[int, int]:
-    """First pixel, and the one after the last, of what reaches from low to high: within the picture, never empty."""
-    first = min(max(int(np.floor(low)), 0), size - 1)
-    return first, max(first + 1, min(int(np.ceil(high)), size))

@@ -47,6 +47,16 @@ def window_of(mask: np.ndarray, *, margin: int = 0) -> tuple[int, int, int, int]
     )
 
 
+def pixels_between(low: float, high: float, size: int) -> slice:
+    """The whole pixels of a side of `size` that what lies from low to high touches: within the side, never none.
+
+    >>> pixels_between(1.2, 3.5, 8), pixels_between(-4, -1, 8), pixels_between(9, 12, 8)
+    (slice(1, 4, None), slice(0, 1, None), slice(7, 8, None))
+    """
+    first = min(max(int(np.floor(low)), 0), size - 1)
+    return slice(first, max(first + 1, min(int(np.ceil(high)), size)))
+
+
 def mask_boxes(masks: np.ndarray) -> np.ndarray:
     """The smallest boxes around masks (N, H, W) bool: (N, 4) float32 x0, y0, x1, y1, zeros around an empty mask.
 

@@ -15,11 +15,13 @@ import torch
 
 from moca.core.files import written_whole
 from moca.core.loudness import level_dbfs
+from moca.core.spreading import spread_with_ends
 from moca.errors import InputError
 from moca.foundation.imagebind.model import ImageBind
 from moca.foundation.manifest import weights_home
 from moca.media.listening import collect_sounds, read_sound
 from moca.media.logmel import log_mel
+from moca.pipeline.encoder import encoder_prints
 from moca.segmentation.relative import SoundBank
 from moca.stage.other_sounds import RECIPE, other_sounds
 
@@ -30,13 +32,14 @@ SILENCE_DBFS = -60.0
 """Windows of a user's clips whose level is below are no sounds."""
 
 
-def sound_bank(encoder: ImageBind, encoder_print: str, folder: str | Path | None = None) -> SoundBank:
+def sound_bank(encoder: ImageBind, encoder_print: str | None, folder: str | Path | None = None) -> SoundBank:
     """The bank of an encoder.
 
-    encoder: on any device. encoder_print: fingerprint of its weights. folder: of a user's videos and sounds; None takes
-    the synthesised ones, which are embedded on first use and read from `weights_home()/banks` afterwards. Raises
-    InputError, in one line, for a folder that has too little sound.
+    encoder: on any device. encoder_print: fingerprint of its weights; None takes it of them now. folder: of a user's
+    videos and sounds; None takes the synthesised ones, which are embedded on first use and read from
+    `weights_home()/banks` afterwards. Raises InputError, in one line, for a folder that has too little sound.
     """
+    encoder_print = encoder_print or encoder_prints(encoder)["encoder"]
     return _synthesised(encoder, encoder_print) if folder is None else own_bank(encoder, encoder_print, Path(folder))
 
 
@@ -48,7 +51,10 @@ def own_bank(encoder: ImageBind, encoder_print: str, folder: Path) -> SoundBank:
     files = collect_sounds(folder)
     share = max(1, MOST_SOUNDS // len(files))
     chosen = files[:: max(1, -(-len(files) // MOST_SOUNDS))]
-    sounds = [(path.stem, wave) for path in chosen for wave in spread_evenly(audible(read_sound(path)), share)]
+    sounds = []
+    for path in chosen:
+        waves = audible(read_sound(path))
+        sounds += [(path.stem, waves[index]) for index in spread_with_ends(len(waves), share)]
     if len(sounds) < LEAST_SOUNDS:
         raise InputError(
             f"the folder of other sounds must hold at least {LEAST_SOUNDS} s of audible sound, {folder} has "
@@ -65,13 +71,6 @@ def own_bank(encoder: ImageBind, encoder_print: str, folder: Path) -> SoundBank:
 def audible(waves: Iterable[np.ndarray]) -> list[np.ndarray]:
     """Those that are not silent."""
     return [wave for wave in waves if level_dbfs(wave) >= SILENCE_DBFS]
-
-
-def spread_evenly(items: list, most: int) -> list:
-    """At most `most` of some items, the first and the last among them where there are several."""
-    if len(items) <= most:
-        return items
-    return [items[index] for index in np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
 
 
 @torch.inference_mode()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from moca.adapters import AudioContext, fingerprint
+from moca.adapters import AudioContext
 from moca.core.step import Step
 from moca.foundation.preprocessing import preprocess_frames
 from moca.media.logmel import log_mel
@@ -54,9 +54,7 @@ class Looker:
         """The bank of other sounds: the pipeline's own, or the synthesised one, which is made on first use."""
         with self._lock:
             if self._bank is None:
-                encoder = self.pipeline.encoder
-                known = self.pipeline.fingerprints.get("encoder") or fingerprint(encoder.state_dict())
-                self._bank = sound_bank(encoder, known)
+                self._bank = sound_bank(self.pipeline.encoder, self.pipeline.fingerprints.get("encoder"))
             return self._bank
 
     @torch.no_grad()

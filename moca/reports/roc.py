@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
+from moca.core.spreading import spread_with_ends
 from moca.reports.templating import render
 
 _SIDE, _LEFT, _TOP, _BOTTOM, _RIGHT = 420, 64, 18, 52, 200
@@ -56,7 +57,7 @@ def draw_roc(
 def _path(rates: Sequence[float], recall: Sequence[float]) -> str:
     """The corners of a line from the strictest gate (0, 0) to the most lenient (1, 1)."""
     strict_first = list(zip([*rates[::-1], 1.0], [*recall[::-1], 1.0], strict=True))
-    kept = np.unique(np.linspace(0, len(strict_first) - 1, min(MAX_POINTS, len(strict_first))).round().astype(int))
+    kept = spread_with_ends(len(strict_first), MAX_POINTS)
     corners = [(0.0, 0.0), *(strict_first[index] for index in kept)]
     return "M" + " L".join(f"{_x(rate):.1f} {_y(share):.1f}" for rate, share in corners)
 

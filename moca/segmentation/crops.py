@@ -2,7 +2,7 @@
 
 A region is left as it is; what lies around it is blurred and made pale, so that it says where the thing is, but not
 what else is there. Compared with cutting along the tight box, with or without painting over the rest, this chose best
-among proposals on a small ImageBind (docs/proposals.md).
+among proposals on a small ImageBind (docs/results/crops).
 
 Legend: H x W the picture, N regions, S side of a crop in pixels.
 """
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from moca.core.frames import resized
-from moca.core.maps import window_of
+from moca.core.maps import pixels_between, window_of
 from moca.errors import InputError
 
 STATED_SIZE = 224
@@ -107,8 +107,8 @@ def _window(
     shrink = max(across, down)
     # Only the pixels that the window can reach: all that follows costs as much as the window, not as the plane.
     room = 2 + 2 * int(np.ceil(shrink))
-    rows = _reach(top - room, top + high + room, plane.shape[0])
-    columns = _reach(left - room, left + wide + room, plane.shape[1])
+    rows = pixels_between(top - room, top + high + room, plane.shape[0])
+    columns = pixels_between(left - room, left + wide + room, plane.shape[1])
     part = plane[rows, columns]
     part = part.astype(np.uint8) * 255 if part.dtype == bool else part
     left, top = left - columns.start, top - rows.start
@@ -124,9 +124,3 @@ def _window(
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     found = cv2.warpAffine(part.astype(np.float32), matrix, (made, made), flags=flags, borderMode=border, borderValue=0)
     return found / 255 if plane.dtype == bool else found
-
-
-def _reach(low: float, high: float, size: int) -> slice:
-    """Whole pixels from low to high, as far as there are any; never none."""
-    first = min(max(int(np.floor(low)), 0), size - 1)
-    return slice(first, max(first + 1, min(int(np.ceil(high)), size)))

@@ -10,6 +10,7 @@ Shapes: N regions (patches or proposals) of one frame, K sounds of the bank, E j
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class Comparison:
         around = self.others - self.others.mean(1, keepdims=True)
         return max(float(np.sqrt(np.mean(np.square(around, dtype=np.float64)))), LEAST_SPREAD)
 
-    @property
+    @cached_property
     def scores(self) -> np.ndarray:
         """(N,) float64: by how many `spread`s the own sound agrees better with a region than the bank does on average.
 
@@ -95,12 +96,3 @@ def compare(regions: np.ndarray, sound: np.ndarray, bank: SoundBank) -> Comparis
     """
     flat = regions.reshape(-1, regions.shape[-1])
     return Comparison(own=flat @ sound, others=flat @ bank.embeddings.T)
-
-
-def less_the_bank(sound: np.ndarray, bank: SoundBank) -> np.ndarray:
-    """A sound (..., E) minus the mean of the bank's embeddings (E,).
-
-    The product of a region p with it is cos(p, sound) minus the mean of cos(p, other) over the bank: taking the bank
-    away costs one subtraction of vectors. (`Comparison.scores` looks at every sound, for their spread.)
-    """
-    return sound - bank.embeddings.mean(0)

@@ -10,6 +10,7 @@ import numpy as np
 from moca.adapters import AdaptedTowers
 from moca.calibration.gates import heat_range, joint_gates
 from moca.calibration.pairs import steps_of
+from moca.core.spreading import spread_with_ends
 from moca.corpus.corpus import Corpus
 from moca.errors import InputError
 from moca.segmentation.config import SegmentConfig
@@ -39,7 +40,7 @@ def calibrate(segmenter: Segmenter, corpus: Corpus, *, count: int = 500) -> Segm
     rows = sounding_rows(corpus)
     if not len(rows):
         raise InputError("calibration needs frames with sound, got none; add videos that can be heard.")
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(int))]
+    rows = rows[spread_with_ends(len(rows), count)]
     parts = [steps_of(corpus, part) for part in np.array_split(rows, math.ceil(len(rows) / 32))]
     scores = np.concatenate([segmenter.features(part)[1] for part in parts])
     supports = [np.array([support(score) for score in scores])]
